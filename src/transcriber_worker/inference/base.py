@@ -1,0 +1,75 @@
+"""The seam to the speech engine. It knows windows and options, but no job, broker or store."""
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from transcriber_worker.domain.audio import Window
+from transcriber_worker.domain.cancel import CancelToken
+from transcriber_worker.domain.job import Priority, SpeechOptions
+from transcriber_worker.domain.transcript import HeardWindow
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What a running engine is, for fingerprints, transcripts and logs."""
+
+    engine: str
+    model: str
+    model_sha256: str
+    device: str
+    compute_type: str
+    beam_size: int
+    languages: tuple[str, ...]
+    """Language codes the model knows."""
+    files_at_once: int
+    """How many files it can really work on at a time; more only wait."""
+
+    @property
+    def identity(self) -> str:
+        """What a transcript depends on; the device is not part of it."""
+        return f"{self.engine}:{self.model_sha256}:{self.compute_type}:beam{self.beam_size}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who asks: one file's options and standing."""
+
+    key: str
+    """Stamps whose work it is: job id and attempt."""
+    options: SpeechOptions
+    cancel: CancelToken
+    priority: Priority = Priority.NORMAL
+    deadline: float | None = None
+    """Unix seconds by which the result is wanted."""
+
+
+class Hearing(Protocol):
+    """One file's conversation with the engine; it remembers the file's language and its last words."""
+
+    def submit(self, window: Window) -> Future[HeardWindow]:
+        """Transcribe a window. The windows of a file are heard in the order given. The future fails with `RejectJob`
+        (a prompt that can't fit), `RetryJob`, `WorkerBroken`, or the cancel token's error."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None:
+        """Forget the file and drop what is still queued for it."""
+        ...
+
+
+class SpeechEngine(Protocol):
+    """Loads a model once and listens to many files at once. Thread-safe."""
+
+    def start(self) -> EngineInfo:
+        """Load, verify and warm up; raises `WorkerBroken` with what to install or set."""
+        ...
+
+    def open(self, listener: Listener) -> Hearing:
+        """Begin a file; raises `RejectJob` for options the model can't do."""
+        ...
+
+    def close(self) -> None:
+        """Stop; what is queued fails."""
+        ...
