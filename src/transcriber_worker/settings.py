@@ -241,4 +241,5 @@ class Settings(BaseSettings):
     def load(cls, file: Path | None) -> "Settings":
         """Defaults, overridden by `file`, overridden by the environment; raises pydantic's `ValidationError` with every
         problem at once, or `yaml.YAMLError`."""
-        return type("Settings", (cls,), {"file": file, "__module__": cls.__module__})()
+        settings: Settings = type("Settings", (cls,), {"file": file, "__module__": cls.__module__})()
+        return settings

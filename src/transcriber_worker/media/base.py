@@ -22,8 +22,8 @@ class MediaRequest:
 class MediaStream(Protocol):
     """One file being read, in a process of its own. Used by one thread; leaving the `with` block ends the process.
 
-    Raises `RejectJob` for what the file is to blame for (unreadable, no audio, too long, over a limit), `RetryJob` where
-    the reader died for another reason, and the cancel token's error.
+    Raises `RejectJob` for what the file is to blame for (unreadable, no audio, too long, over a limit), `RetryJob`
+    where the reader died for another reason, and the cancel token's error.
     """
 
     @property

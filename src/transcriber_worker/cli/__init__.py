@@ -1,0 +1,51 @@
+"""The command line: `transcriber-worker`. Turns outcomes into exit codes, and errors into one line that says what to
+do."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from transcriber_worker import __version__
+from transcriber_worker.cli import configs, demo, jobs, letters, service
+from transcriber_worker.cli.exits import ExitCode
+from transcriber_worker.domain.errors import EnvironmentDown, RejectJob, RetryJob, WorkerBroken
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and its options."""
+    root = argparse.ArgumentParser(
+        prog="transcriber-worker",
+        description="Self-hosted transcription: many audio files at once on one accelerator, nothing lost.",
+    )
+    root.add_argument("--version", action="version", version=f"transcriber-worker {__version__}")
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (service, jobs, letters, configs, demo):
+        module.add_commands(commands)
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The entry point; exits with one of `ExitCode`."""
+    chosen = parser().parse_args(arguments)
+    try:
+        code = chosen.command(chosen)
+    except configs.BadConfig as error:
+        _complain(str(error))
+        code = ExitCode.CONFIG
+    except RejectJob as error:
+        _complain(f"{error.reason}: {error.message}")
+        code = ExitCode.JOB_FAILED
+    except (EnvironmentDown, RetryJob) as error:
+        _complain(str(error))
+        code = ExitCode.UNAVAILABLE
+    except WorkerBroken as error:
+        _complain(str(error))
+        code = ExitCode.WORKER_BROKEN
+    except KeyboardInterrupt:
+        code = ExitCode.ERROR
+    sys.exit(code)
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"transcriber-worker: {text}\n")

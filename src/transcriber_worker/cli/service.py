@@ -1,0 +1,56 @@
+"""`run` and `healthcheck`: what a container calls."""
+
+import argparse
+import logging
+import os
+import sys
+
+from transcriber_worker.cli.configs import Commands, add_config_option, settings_of
+from transcriber_worker.cli.exits import ExitCode
+from transcriber_worker.domain.errors import EnvironmentDown, WorkerBroken
+
+
+def add_commands(commands: Commands) -> None:
+    """`run` and `healthcheck`."""
+    run = commands.add_parser("run", help="run a worker until SIGTERM")
+    add_config_option(run)
+    run.add_argument("--exit-when-idle", action="store_true", help="stop when nothing is left to do")
+    run.set_defaults(command=_run)
+    check = commands.add_parser("healthcheck", help="ask a running worker's /livez, or with --ready its /readyz")
+    add_config_option(check)
+    check.add_argument("--ready", action="store_true", help="ask whether it takes work, not only whether it lives")
+    check.set_defaults(command=_healthcheck)
+
+
+def _run(chosen: argparse.Namespace) -> ExitCode:
+    from transcriber_worker.app import run_worker
+    from transcriber_worker.observability import events
+    from transcriber_worker.observability.logging import emit
+    from transcriber_worker.worker.signals import StopRequest
+
+    settings = settings_of(chosen, check=True)
+    stop = StopRequest()
+    stop.install()
+    code = ExitCode.OK
+    try:
+        run_worker(settings, stop, config_file=chosen.config, exit_when_idle=chosen.exit_when_idle)
+    except WorkerBroken as error:
+        code = ExitCode.WORKER_BROKEN
+        emit(events.WORKER_BROKEN, error=type(error).__name__, message=str(error), exit_code=int(code))
+    except EnvironmentDown as error:
+        code = ExitCode.UNAVAILABLE
+        emit(events.WORKER_BROKEN, error=type(error).__name__, message=str(error), exit_code=int(code))
+    logging.shutdown()
+    sys.stdout.flush()
+    # Threads inside the model library can't be asked to stop, and everything of ours is closed by now.
+    os._exit(code)
+
+
+def _healthcheck(chosen: argparse.Namespace) -> ExitCode:
+    from transcriber_worker.observability.health_server import probe
+
+    port = settings_of(chosen).observability.http_port
+    path = "readyz" if chosen.ready else "livez"
+    verdict = probe(f"http://127.0.0.1:{port}/{path}")
+    sys.stdout.write(f"{verdict.body}\n")
+    return ExitCode.OK if verdict.ok else ExitCode.UNHEALTHY

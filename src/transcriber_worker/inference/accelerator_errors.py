@@ -1,0 +1,33 @@
+"""What CTranslate2's and CUDA's messages mean for the worker. They all arrive as `RuntimeError`."""
+
+from transcriber_worker.domain.errors import RetryJob, WorkerBroken
+
+OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""The allocation failed and everything else goes on."""
+
+STICKY = (
+    "illegal memory access",
+    "misaligned address",
+    "unspecified launch failure",
+    "device-side assert",
+    "CUBLAS_STATUS_EXECUTION_FAILED",
+    "CUBLAS_STATUS_INTERNAL_ERROR",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "uncorrectable ECC error",
+    "device is lost",
+    "GPU is lost",
+    "fallen off the bus",
+)
+"""The CUDA context is dead: every later call of this process fails too."""
+
+
+def judged(error: Exception) -> Exception:
+    """The domain error that `error` amounts to, or `error` itself where it is none of the accelerator's."""
+    if not isinstance(error, RuntimeError):
+        return error
+    message = str(error)
+    if any(text in message for text in STICKY):
+        return WorkerBroken(f"the accelerator can't be used by this process any more: {message}")
+    if any(text in message for text in OUT_OF_MEMORY):
+        return RetryJob(f"the accelerator ran out of memory: {message}")
+    return error

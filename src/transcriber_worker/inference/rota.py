@@ -1,0 +1,51 @@
+"""Whose turn it is: pure, no threads and no clock."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from transcriber_worker.domain.job import Priority
+
+_RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+
+
+@dataclass(slots=True)
+class _Place:
+    rank: int
+    deadline: float
+    turn: int
+    """When it was last picked, or joined."""
+
+
+class Rota:
+    """Picks among files that have work waiting: by priority, then deadline, then round robin.
+
+    A newcomer queues behind those that already wait, so no file of equal standing is picked twice while another one
+    waits: a long file can't starve short ones, and a stream of short ones can't starve a long one.
+    """
+
+    def __init__(self) -> None:
+        self._turn = 0
+        self._places: dict[int, _Place] = {}
+
+    def join(self, priority: Priority, deadline: float | None) -> int:
+        """Take part; returns the ticket to be picked by. `deadline`: Unix seconds."""
+        self._turn += 1
+        self._places[self._turn] = _Place(_RANK[priority], math.inf if deadline is None else deadline, self._turn)
+        return self._turn
+
+    def leave(self, ticket: int) -> None:
+        """Stop taking part; unknown tickets are ignored."""
+        self._places.pop(ticket, None)
+
+    def pick(self, waiting: Iterable[int]) -> int | None:
+        """The ticket among `waiting` whose turn it is, which thereby goes to the back; None where nobody waits."""
+        ticket = min(waiting, key=self._standing, default=None)
+        if ticket is not None:
+            self._turn += 1
+            self._places[ticket].turn = self._turn
+        return ticket
+
+    def _standing(self, ticket: int) -> tuple[int, float, int]:
+        place = self._places[ticket]
+        return place.rank, place.deadline, place.turn

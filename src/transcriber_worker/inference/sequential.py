@@ -1,0 +1,93 @@
+"""Plain faster-whisper over slabs, one file per CTranslate2 worker: the accuracy reference of every other engine."""
+
+from collections.abc import Callable
+
+from transcriber_worker.domain.errors import Reason, RejectJob
+from transcriber_worker.domain.job import Task
+from transcriber_worker.inference.base import EngineInfo, Hearing, Listener
+from transcriber_worker.inference.conversation import Conversation
+from transcriber_worker.inference.dispatcher import Dispatcher
+from transcriber_worker.inference.model_files import ModelFiles
+from transcriber_worker.inference.options import (
+    MAX_HOTWORD_TOKENS,
+    MAX_PROMPT_TOKENS,
+    check_languages,
+    check_prompt_length,
+)
+from transcriber_worker.inference.whisper import Runtime, Whisper, pick_device
+from transcriber_worker.settings import EngineSettings, ModelSettings
+
+
+class SequentialEngine:
+    """Hears `engine.concurrency` files at once, each through faster-whisper's own sequential algorithm.
+
+    `files` finds the model when the engine starts; `cores` are shared out over the files heard at once. OpenBLAS must
+    be held to one thread before numpy is imported (OPENBLAS_NUM_THREADS=1), or the features of several files fight
+    over the cores.
+    """
+
+    def __init__(
+        self, model: ModelSettings, engine: EngineSettings, files: Callable[[], ModelFiles], *, cores: int
+    ) -> None:
+        self._model = model
+        self._files = files
+        device, compute_type = pick_device(model.device, model.compute_type)
+        self._runtime = Runtime(
+            device=device,
+            compute_type=compute_type,
+            beam_size=model.beam_size,
+            workers=engine.concurrency,
+            cpu_threads=model.cpu_threads or max(1, cores // engine.concurrency),
+        )
+        self._dispatcher = Dispatcher(engine.concurrency)
+        self._whisper: Whisper | None = None
+        self._translates = True
+
+    def start(self) -> EngineInfo:
+        """Verify, load and try out the model; raises `WorkerBroken` with what to install or set."""
+        files = self._files()
+        whisper = self._whisper = Whisper.load(files, self._runtime)
+        self._translates = files.translates
+        self._dispatcher.start()
+        return EngineInfo(
+            engine="sequential",
+            model=files.name,
+            model_sha256=files.sha256,
+            device=self._runtime.device,
+            compute_type=whisper.compute_type,
+            beam_size=self._runtime.beam_size,
+            languages=whisper.languages,
+            files_at_once=self._runtime.workers,
+        )
+
+    def open(self, listener: Listener) -> Hearing:
+        """Begin a file; raises `RejectJob` for a language the model does not know, a translation it was not trained
+        for, and prompts or hotwords that don't fit."""
+        if self._whisper is None:
+            raise RuntimeError("the engine was not started")
+        options = listener.options
+        check_languages(options, self._whisper.languages)
+        if options.task is Task.TRANSLATE and not self._translates:
+            raise RejectJob(
+                Reason.INVALID_REQUEST,
+                f"the model {self._model.name} was not trained to translate: use task transcribe, or a worker with "
+                "a multilingual model such as large-v3",
+            )
+        prompt = _checked_tokens(self._whisper, "prompt", options.prompt, MAX_PROMPT_TOKENS)
+        hotwords = ", ".join(options.hotwords) or None
+        _checked_tokens(self._whisper, "hotwords", hotwords, MAX_HOTWORD_TOKENS)
+        return self._dispatcher.open(listener, Conversation(self._whisper, options, prompt, hotwords).hear)
+
+    def close(self) -> None:
+        """Stop; what is queued fails with `HandBack`."""
+        self._dispatcher.close()
+
+
+def _checked_tokens(whisper: Whisper, name: str, text: str | None, limit: int) -> tuple[int, ...]:
+    if text is None or not text.strip():
+        return ()
+    tokens = whisper.encode(text)
+    check_prompt_length(name, len(tokens), limit)
+    if whisper.count_text(tokens) < len(tokens):
+        raise RejectJob(Reason.INVALID_REQUEST, f"{name}: contains one of the model's control tokens, such as <|en|>")
+    return tokens

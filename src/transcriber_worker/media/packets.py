@@ -1,0 +1,77 @@
+"""Packets of one audio stream: what is damaged is stepped over, what it swallowed is worked out from bytes."""
+
+from __future__ import annotations  # PyAV's Packet is generic only in its stubs
+
+from collections.abc import Iterator
+from typing import Any
+
+import av
+from av.audio.stream import AudioStream
+from av.container.input import InputContainer
+from av.packet import Packet
+
+_MAX_DEMUX_ERRORS = 64
+_RATE_MEMORY_S = 20.0
+
+
+def demux(container: InputContainer, stream: AudioStream, on_error: DamageCount) -> Iterator[Packet[Any]]:
+    """The stream's packets, an empty one last. An error of the demuxer is counted and reading goes on behind it, as
+    long as that yields packets."""
+    errors = 0
+    while errors < _MAX_DEMUX_ERRORS:
+        try:
+            for packet in container.demux(stream):
+                errors = 0
+                yield packet
+            return
+        except MemoryError:
+            raise
+        except av.error.FFmpegError:
+            errors += 1
+            on_error.packets += 1
+
+
+class DamageCount:
+    """How many packets could not be read or decoded."""
+
+    def __init__(self) -> None:
+        self.packets = 0
+
+
+class ByteClock:
+    """Time lost in damage, for formats whose timestamps only count the packets that were found (mp3, adts, amr).
+
+    Bytes that yielded no audio, divided by the byte rate of the audio around them, are the time they held: exact at a
+    constant bit rate, near at a variable one.
+    """
+
+    def __init__(self) -> None:
+        self.lost_s = 0.0
+        """To be added to the demuxer's timestamps from here on."""
+        self._bytes = 0.0
+        self._seconds = 0.0
+        self._next_pos: int | None = None
+
+    def found(self, pos: int | None, size: int) -> None:
+        """A packet of `size` bytes begins at byte `pos`; what lies between it and the last one was skipped."""
+        if pos is None:
+            return
+        if self._next_pos is not None and pos > self._next_pos:
+            self._lose(pos - self._next_pos, claimed_s=0.0)
+        self._next_pos = pos + size
+
+    def decoded(self, size: int, seconds: float) -> None:
+        """A packet gave `seconds` of audio."""
+        self._bytes += size
+        self._seconds += seconds
+        if self._seconds > _RATE_MEMORY_S:
+            self._bytes /= 2
+            self._seconds /= 2
+
+    def damaged(self, size: int, claimed_s: float) -> None:
+        """A packet gave nothing; the demuxer counted `claimed_s` for it."""
+        self._lose(size, claimed_s)
+
+    def _lose(self, size: int, claimed_s: float) -> None:
+        if self._bytes > 0:
+            self.lost_s += size * self._seconds / self._bytes - claimed_s

@@ -1,0 +1,189 @@
+"""Every metric of the worker, declared once with its meaning; docs/metrics.md is generated from this table.
+
+No label names a job, a tenant, a source or a file: the number of series is bounded by the code.
+"""
+
+import platform
+
+from prometheus_client import CollectorRegistry
+
+from transcriber_worker import __version__
+from transcriber_worker.domain.audio import Notice
+from transcriber_worker.domain.errors import Reason
+from transcriber_worker.observability.declaring import (
+    Label,
+    MetricSpec,
+    build_all,
+    counter,
+    declared_in,
+    gauge,
+    histogram,
+    info,
+)
+from transcriber_worker.observability.labels import Ending, PauseReason, ProcessRole, Stage, WorkerState
+
+# Seconds. Stages take milliseconds to an hour; what a publisher waits for takes a second to a day.
+STAGE_BUCKETS_S = (0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
+LONG_BUCKETS_S = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 28_800, 86_400)
+FACTOR_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+
+OUTCOME = Label.of("outcome", Ending)
+STAGE = Label.of("stage", Stage)
+STATE = Label.of("state", WorkerState)
+PAUSE = Label.of("reason", PauseReason)
+DEAD_LETTER = Label.of("reason", Reason)
+ROLE = Label.of("role", ProcessRole)
+IGNORED = Label("reason", "Short code of what was ignored, such as own_output.")
+ERROR = Label("error", "Class name of the error.")
+CODE = Label(
+    "code", "Code of the warning.", tuple(sorted(value for name, value in vars(Notice).items() if name.isupper()))
+)
+GPU = Label("gpu", "Index of the GPU as the worker sees it.")
+
+
+class Metrics:
+    """The worker's metrics, in a registry of their own. Thread-safe, as prometheus_client's metrics are."""
+
+    # Jobs
+    jobs_received = counter("transcriber_jobs_received_total", "Deliveries taken from the broker.")
+    jobs_finished = counter(
+        "transcriber_jobs_finished_total",
+        "Attempts at a delivery, by how they ended; held_elsewhere, must_run_alone, environment_down: tried again.",
+        OUTCOME,
+    )
+    jobs_ignored = counter("transcriber_jobs_ignored_total", "Deliveries that ask for no transcript.", IGNORED)
+    dead_letters = counter("transcriber_dead_letters_total", "Jobs given up for good, by reason.", DEAD_LETTER)
+    attempts = counter("transcriber_attempts_total", "Claims won and work begun, first attempts and later ones.")
+    redeliveries = counter(
+        "transcriber_redeliveries_total", "Deliveries of a job that some worker had already begun before."
+    )
+    crash_takeovers = counter(
+        "transcriber_crash_takeovers_total", "Jobs taken over from a worker that ended without giving them back."
+    )
+    retries = counter("transcriber_retries_total", "Jobs given back to be tried again later, by error.", ERROR)
+    unexpected_errors = counter(
+        "transcriber_unexpected_errors_total",
+        "Errors that nobody expected: each one is a bug; its traceback is logged.",
+        ERROR,
+    )
+
+    # Claims and leases
+    claims_lost = counter(
+        "transcriber_claims_lost_total", "Jobs wanted but held by another living worker, or lost in the race for them."
+    )
+    lease_renewals = counter("transcriber_lease_renewals_total", "Renewals of claims and broker leases that succeeded.")
+    lease_renewal_failures = counter(
+        "transcriber_lease_renewal_failures_total", "Renewals of claims and broker leases that failed."
+    )
+
+    # Time
+    stage_seconds = histogram(
+        "transcriber_stage_seconds",
+        "Seconds a job spent in a stage; decode and detect are CPU seconds of its media child, the others wall clock.",
+        STAGE_BUCKETS_S,
+        STAGE,
+    )
+    job_seconds = histogram(
+        "transcriber_job_seconds", "Seconds from claim to settlement of a completed job.", LONG_BUCKETS_S
+    )
+    queue_wait_seconds = histogram(
+        "transcriber_queue_wait_seconds", "Seconds from publication to the beginning of an attempt.", LONG_BUCKETS_S
+    )
+    publish_to_result_seconds = histogram(
+        "transcriber_publish_to_result_seconds",
+        "Seconds from publication to the announced result of a completed job, retries included.",
+        LONG_BUCKETS_S,
+    )
+    real_time_factor = histogram(
+        "transcriber_real_time_factor",
+        "Job seconds per second of audio of a completed job; below 1 is faster than real time.",
+        FACTOR_BUCKETS,
+    )
+
+    # Work done
+    audio_seconds = counter("transcriber_audio_seconds_total", "Seconds of audio in completed jobs.")
+    speech_seconds = counter("transcriber_speech_seconds_total", "Seconds of speech found in completed jobs.")
+    source_bytes = counter("transcriber_source_bytes_total", "Bytes of source files downloaded.")
+    words = counter("transcriber_words_total", "Words in committed transcripts.")
+    tokens = counter("transcriber_tokens_total", "Text tokens decoded, for throughput.")
+    segments = counter("transcriber_segments_total", "Segments in committed transcripts.")
+    no_speech_jobs = counter("transcriber_no_speech_jobs_total", "Completed jobs in which no speech was found.")
+    warnings = counter("transcriber_warnings_total", "Transcripts that carry a warning, by its code.", CODE)
+
+    # In flight
+    jobs_in_flight = gauge("transcriber_jobs_in_flight", "Jobs being worked on.")
+    audio_seconds_in_flight = gauge(
+        "transcriber_audio_seconds_in_flight", "Seconds of audio admitted by the jobs in flight."
+    )
+    scratch_bytes_in_flight = gauge(
+        "transcriber_scratch_bytes_in_flight", "Bytes on scratch admitted by the jobs in flight."
+    )
+    windows_waiting = gauge("transcriber_windows_waiting", "Windows of audio cut and not yet heard by the engine.")
+    deferred_deliveries = gauge(
+        "transcriber_deferred_deliveries", "Deliveries kept without a slot, to be looked at again later."
+    )
+    unfinished_jobs = gauge(
+        "transcriber_unfinished_jobs", "Deliveries taken and neither settled nor given back: in flight or deferred."
+    )
+    oldest_job_age_seconds = gauge(
+        "transcriber_oldest_job_age_seconds", "Age of the oldest job in flight since it was begun here; 0 when idle."
+    )
+
+    # The worker
+    worker_state = gauge("transcriber_worker_state", "1 for the state the worker is in, 0 for the others.", STATE)
+    intake_paused = gauge(
+        "transcriber_intake_paused", "1 while this part of the environment is down and the intake paused for it.", PAUSE
+    )
+    intake_pauses = counter("transcriber_intake_pauses_total", "Times the intake was paused, by cause.", PAUSE)
+    last_progress_timestamp_seconds = gauge(
+        "transcriber_last_progress_timestamp_seconds", "Unix time at which any job last made progress."
+    )
+    model_load_seconds = gauge("transcriber_model_load_seconds", "Seconds it took to load and warm up the model.")
+    build = info(
+        "transcriber_build_info",
+        "The version that runs.",
+        Label("version", "Version of transcriber-worker."),
+        Label("python", "Version of Python."),
+    )
+    model = info(
+        "transcriber_model_info",
+        "The model that is loaded.",
+        Label("engine", "Kind of engine."),
+        Label("model", "Name of the model."),
+        Label("sha256", "Digest of the model file."),
+        Label("device", "cpu or cuda."),
+        Label("compute_type", "CTranslate2 compute type."),
+    )
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        build_all(self, registry)
+        self.build.info({"version": __version__, "python": platform.python_version()})
+
+
+class SampledMetrics:
+    """Metrics read from the machine when they are scraped, by resources.py."""
+
+    PROCESSES = MetricSpec("transcriber_processes", "gauge", "Processes alive, by role.", (ROLE,))
+    CPU_SECONDS = MetricSpec(
+        "transcriber_process_cpu_seconds_total",
+        "counter",
+        "CPU seconds used, user and system; media counts children that have ended too.",
+        (ROLE,),
+    )
+    RESIDENT_BYTES = MetricSpec(
+        "transcriber_process_resident_memory_bytes",
+        "gauge",
+        "Resident memory, summed over the processes of a role.",
+        (ROLE,),
+    )
+    GPU_UTILISATION = MetricSpec(
+        "transcriber_gpu_utilisation_ratio", "gauge", "Share of the last sample during which the GPU was busy.", (GPU,)
+    )
+    GPU_MEMORY_USED = MetricSpec("transcriber_gpu_memory_used_bytes", "gauge", "GPU memory in use.", (GPU,))
+    GPU_MEMORY_TOTAL = MetricSpec("transcriber_gpu_memory_total_bytes", "gauge", "GPU memory there is.", (GPU,))
+    GPU_TEMPERATURE = MetricSpec("transcriber_gpu_temperature_celsius", "gauge", "Temperature of the GPU.", (GPU,))
+    GPU_POWER = MetricSpec("transcriber_gpu_power_watts", "gauge", "Power the GPU draws.", (GPU,))
+
+
+ALL_METRICS: tuple[MetricSpec, ...] = (*declared_in(Metrics), *declared_in(SampledMetrics))

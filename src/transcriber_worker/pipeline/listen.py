@@ -1,0 +1,65 @@
+"""From a media stream to what was heard: windows in, words out, a bounded number on the way."""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Event
+
+from transcriber_worker.domain.audio import Window
+from transcriber_worker.domain.cancel import CancelToken
+from transcriber_worker.domain.transcript import HeardWindow
+from transcriber_worker.inference.base import Hearing
+from transcriber_worker.media.base import MediaStream
+from transcriber_worker.observability.labels import Stage
+from transcriber_worker.pipeline.milestones import Milestone
+from transcriber_worker.pipeline.outcome import Stopwatch
+from transcriber_worker.transcript.assemble import HeardPart
+
+
+def listen(
+    stream: MediaStream,
+    hearing: Hearing,
+    *,
+    windows_ahead: int,
+    cancel: CancelToken,
+    watch: Stopwatch,
+    reached: Callable[[Milestone], None],
+    on_heard: Callable[[HeardPart], None],
+) -> list[HeardPart]:
+    """Hear a whole file. At most `windows_ahead` windows wait for the engine, so that memory stays bounded whatever the
+    file's length. Raises what the stream, the engine or the cancel token raise."""
+    parts: list[HeardPart] = []
+    waiting: deque[tuple[Window, Future[HeardWindow]]] = deque()
+
+    def hear_next() -> None:
+        window, future = waiting.popleft()
+        with watch.stage(Stage.TRANSCRIBE):
+            heard = result_of(future, cancel)
+        part = HeardPart.of(window, heard)
+        parts.append(part)
+        on_heard(part)
+        reached(Milestone.WINDOW_HEARD)
+
+    windows = iter(stream.windows())
+    while True:
+        with watch.stage(Stage.READ):
+            window = next(windows, None)
+        if window is None:
+            break
+        waiting.append((window, hearing.submit(window)))
+        reached(Milestone.WINDOW_SUBMITTED)
+        while len(waiting) > windows_ahead:
+            hear_next()
+    while waiting:
+        hear_next()
+    return parts
+
+
+def result_of(future: Future[HeardWindow], cancel: CancelToken) -> HeardWindow:
+    """The future's result, or at once the cancel token's error: a job that is stopped does not wait for the engine."""
+    over = Event()
+    future.add_done_callback(lambda _: over.set())
+    cancel.on_cancel(over.set)
+    over.wait()
+    cancel.raise_if_cancelled()
+    return future.result()

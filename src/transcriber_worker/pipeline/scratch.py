@@ -1,0 +1,59 @@
+"""Scratch: one folder a job, emptied when the job ends; what dead workers left behind goes at start."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from transcriber_worker.domain.clock import Clock
+from transcriber_worker.domain.errors import EnvironmentDown
+
+
+class Scratch:
+    """Folders for downloads below one root that several workers may share."""
+
+    def __init__(self, root: Path, worker_id: str, clock: Clock) -> None:
+        self._root = root.absolute()
+        self._own = self._root / worker_id
+        self._clock = clock
+
+    def prepare(self, max_age_s: float) -> int:
+        """Make the root and remove other workers' folders not touched for `max_age_s`; returns how many went."""
+        try:
+            self._own.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EnvironmentDown(
+                f"scratch {self._root}: {error.strerror}: make worker.scratch_dir writable"
+            ) from error
+        removed = 0
+        for folder in self._root.iterdir():
+            if folder != self._own and folder.is_dir() and self._newest(folder) < self._clock.now() - max_age_s:
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
+        return removed
+
+    @contextmanager
+    def folder(self, name: str) -> Iterator[Path]:
+        """A new empty folder, gone when the block ends."""
+        path = self._own / name
+        shutil.rmtree(path, ignore_errors=True)
+        try:
+            path.mkdir(parents=True)
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove this worker's own folder."""
+        shutil.rmtree(self._own, ignore_errors=True)
+
+    @staticmethod
+    def _newest(folder: Path) -> float:
+        """When anything in the folder was last written: a long job's folder is old, its files need not be."""
+        times = []
+        for path in (folder, *folder.rglob("*")):
+            try:
+                times.append(path.stat().st_mtime)
+            except OSError:
+                continue  # its owner has just removed it
+        return max(times, default=0.0)

@@ -1,0 +1,32 @@
+"""Files that are either there as a whole, also after a crash or a power cut, or not there at all."""
+
+import os
+from pathlib import Path
+
+
+def make_directories(path: Path) -> None:
+    """Create `path` and what is missing above it, durably."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for directory in reversed(missing):
+        directory.mkdir(exist_ok=True)
+        sync_directory(directory.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable: an fsync of a file does not cover its name."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_synced(path: Path, body: bytes) -> None:
+    """Write a new file and its content to the disk; its name is not durable yet."""
+    with path.open("xb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())

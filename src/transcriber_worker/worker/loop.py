@@ -1,0 +1,228 @@
+"""The worker's life: take messages while there are slots, see every attempt to its end, pause, drain, stop.
+
+The loop's own thread decides; each attempt runs on a thread of its own; nothing else shares state with them."""
+
+import queue
+import threading
+from dataclasses import dataclass, field
+
+from transcriber_worker.brokers.base import Broker, Delivery
+from transcriber_worker.domain.cancel import CancelToken
+from transcriber_worker.domain.clock import Clock
+from transcriber_worker.domain.errors import EnvironmentDown, HandBack, WorkerBroken
+from transcriber_worker.observability import events
+from transcriber_worker.observability.health import HealthState
+from transcriber_worker.observability.labels import Ending, PauseReason, WorkerState
+from transcriber_worker.observability.logging import emit
+from transcriber_worker.observability.metrics import Metrics
+from transcriber_worker.pipeline.attempt import Attempts
+from transcriber_worker.pipeline.heartbeat import Heartbeat
+from transcriber_worker.pipeline.outcome import Outcome, Stopwatch
+from transcriber_worker.settings import WorkerSettings
+from transcriber_worker.worker.intake import Pause, WaitingRoom
+from transcriber_worker.worker.report import Report
+from transcriber_worker.worker.signals import StopRequest
+
+_TURN_S = 1.0
+"""Longest wait of one turn of the loop, so that signals and due messages are seen."""
+_HAND_BACK_S = 30.0
+"""How long jobs told to hand back may take, and part of every pod's grace."""
+
+
+@dataclass(slots=True)
+class _Running:
+    delivery: Delivery
+    outcome: Outcome
+    alone: bool
+    cancel: CancelToken = field(default_factory=CancelToken)
+
+
+class Worker:
+    """One worker. `run` is called once."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        attempts: Attempts,
+        heartbeat: Heartbeat,
+        health: HealthState,
+        metrics: Metrics,
+        report: Report,
+        settings: WorkerSettings,
+        clock: Clock,
+        *,
+        slots: int,
+        exit_when_idle: bool,
+    ) -> None:
+        self._broker = broker
+        self._attempts = attempts
+        self._heartbeat = heartbeat
+        self._health = health
+        self._metrics = metrics
+        self._report = report
+        self._settings = settings
+        self._clock = clock
+        self._slots = slots
+        self._exit_when_idle = exit_when_idle
+        self._running: dict[int, _Running] = {}
+        self._ended: queue.SimpleQueue[tuple[int, WorkerBroken | None]] = queue.SimpleQueue()
+        self._waiting = WaitingRoom(heartbeat, clock)
+        self._pause = Pause(clock)
+        self._started = 0
+        self._idle_since = clock.monotonic()
+
+    def run(self, stop: StopRequest) -> None:
+        """Work until told to stop, or with `exit_when_idle` until nothing is left to do; returns drained. Raises
+        `WorkerBroken`, with nothing settled."""
+        self._heartbeat.start()
+        self._health.enter(WorkerState.RUNNING)
+        emit(events.WORKER_READY, max_jobs_in_flight=self._slots)
+        while not stop.requested and not self._idle_for_good():
+            self._turn()
+        self._drain(stop)
+        self._heartbeat.stop()
+
+    def _turn(self) -> None:
+        """See to what has ended, then begin what may begin."""
+        self._see_to_ended(wait_s=0.0)
+        room = self._room()
+        if room == 0:
+            self._see_to_ended(wait_s=min(_TURN_S, self._pause.remaining_s) or _TURN_S)
+        elif not self._begin_waiting():
+            self._receive(room)
+
+    def _room(self) -> int:
+        """How many more jobs may begin now."""
+        if self._pause.remaining_s > 0 or any(running.alone for running in self._running.values()):
+            return 0
+        if self._pause.down_s is not None:
+            return 0 if self._running else 1
+        if self._waiting.someone_must_run_alone:
+            return 0 if self._running else 1
+        return max(0, self._slots - len(self._running))
+
+    def _begin_waiting(self) -> bool:
+        alone = self._waiting.someone_must_run_alone
+        delivery = self._waiting.take(alone=alone)
+        if delivery is None:
+            return alone
+        self._begin(delivery, alone=alone)
+        return True
+
+    def _receive(self, room: int) -> None:
+        kept_at_most = 4 * self._slots
+        wait_s = _TURN_S if not self._waiting else min(_TURN_S, self._settings.look_again_s)
+        if len(self._waiting) >= kept_at_most:
+            self._see_to_ended(wait_s=wait_s)
+            return
+        try:
+            deliveries = self._broker.receive(room, wait_s)
+        except EnvironmentDown as error:
+            self._environment_down(PauseReason.BROKER, str(error))
+            return
+        if not deliveries and not self._running:
+            self._environment_up()
+        for delivery in deliveries:
+            self._metrics.jobs_received.inc()
+            self._begin(delivery, alone=False)
+
+    def _begin(self, delivery: Delivery, *, alone: bool) -> None:
+        self._started += 1
+        number = self._started
+        running = _Running(delivery, Outcome(Stopwatch(self._clock)), alone)
+        self._running[number] = running
+        self._health.job_began(str(number))
+        threading.Thread(target=self._attend, args=(number, running), name=f"job-{number}", daemon=True).start()
+
+    def _attend(self, number: int, running: _Running) -> None:
+        broken: WorkerBroken | None = None
+        try:
+            self._attempts.attend(running.delivery, running.cancel, running.outcome, alone=running.alone)
+        except WorkerBroken as error:
+            broken = error
+        except Exception as error:  # a bug outside every bound: the message stays leased and comes again
+            emit(events.UNEXPECTED_ERROR, error=type(error).__name__, exc_info=error)
+        self._ended.put((number, broken))
+
+    def _see_to_ended(self, wait_s: float) -> None:
+        """Take what has ended, waiting up to `wait_s` for the first."""
+        while True:
+            try:
+                number, broken = self._ended.get(timeout=wait_s) if wait_s > 0 else self._ended.get_nowait()
+            except queue.Empty:
+                return
+            wait_s = 0.0
+            self._health.job_ended(str(number))
+            running = self._running.pop(number)
+            if broken is not None:
+                raise broken
+            self._see_to(running)
+
+    def _see_to(self, running: _Running) -> None:
+        self._idle_since = self._clock.monotonic()
+        self._report.ended(running.outcome, running.delivery)
+        ending = running.outcome.ending
+        if ending is Ending.ENVIRONMENT_DOWN:
+            self._environment_down(PauseReason.STORAGE, running.outcome.message)
+            self._waiting.keep(running.delivery)
+        elif ending is Ending.HELD_ELSEWHERE:
+            self._waiting.keep(running.delivery, self._settings.look_again_s)
+        elif ending is Ending.MUST_RUN_ALONE:
+            self._waiting.keep(running.delivery, alone=True)
+        elif ending is not None:
+            self._environment_up()
+        self._metrics.deferred_deliveries.set(len(self._waiting))
+
+    def _environment_down(self, reason: PauseReason, message: str) -> None:
+        if self._pause.begin():
+            self._health.enter(WorkerState.PAUSED)
+            self._health.pause(reason, message)
+            emit(events.WORKER_PAUSED, reason=reason, message=message)
+
+    def _environment_up(self) -> None:
+        down_s = self._pause.end()
+        if down_s is None:
+            return
+        for reason in self._health.paused:
+            self._health.resume(reason)
+        self._health.enter(WorkerState.RUNNING)
+        emit(events.WORKER_RESUMED, paused_s=round(down_s, 1))
+
+    def _idle_for_good(self) -> bool:
+        if not self._exit_when_idle or self._running or self._waiting:
+            return False
+        return self._clock.monotonic() - self._idle_since >= self._settings.exit_when_idle_s
+
+    def _drain(self, stop: StopRequest) -> None:
+        """No new work. Hand back at once what waits and what can't fit; finish the rest within the grace; then hand
+        back what is left."""
+        self._health.enter(WorkerState.DRAINING)
+        grace_s = self._settings.drain_s
+        emit(events.WORKER_DRAINING, signal=stop.signal, jobs_in_flight=len(self._running), grace_s=grace_s)
+        for delivery in self._waiting.empty():
+            self._give_back(delivery)
+        for running in self._running.values():
+            if not _fits(running.outcome, grace_s):
+                running.cancel.cancel(HandBack())
+        deadline = self._clock.monotonic() + grace_s
+        while self._running and self._clock.monotonic() < deadline and not stop.urgent:
+            self._see_to_ended(min(_TURN_S, deadline - self._clock.monotonic()))
+        for running in self._running.values():
+            running.cancel.cancel(HandBack())
+        deadline = self._clock.monotonic() + _HAND_BACK_S
+        while self._running and self._clock.monotonic() < deadline:
+            self._see_to_ended(_TURN_S)
+        for delivery in self._waiting.empty():
+            self._give_back(delivery)
+
+    def _give_back(self, delivery: Delivery) -> None:
+        try:
+            delivery.give_back()
+        except EnvironmentDown as error:
+            emit(events.ENVIRONMENT_DOWN, reason=PauseReason.BROKER, message=str(error), stage="drain")
+
+
+def _fits(outcome: Outcome, grace_s: float) -> bool:
+    """Whether a job may well finish within the grace; one that can't tell yet gets the chance."""
+    remaining_s = outcome.progress.now.remaining_s if outcome.progress else None
+    return remaining_s is None or remaining_s <= grace_s

@@ -1,0 +1,35 @@
+"""What the messages of CTranslate2 and CUDA lead to."""
+
+import pytest
+
+from transcriber_worker.domain.errors import RetryJob, WorkerBroken
+from transcriber_worker.inference.accelerator_errors import judged
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["CUDA failed with error out of memory", "cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED"],
+)
+def test_out_of_memory_is_tried_again(message: str) -> None:
+    assert isinstance(judged(RuntimeError(message)), RetryJob)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA failed with error an illegal memory access was encountered",
+        "CUDA failed with error misaligned address",
+        "CUDA failed with error unspecified launch failure",
+        "CUDA failed with error device-side assert triggered",
+        "cuBLAS failed with status CUBLAS_STATUS_EXECUTION_FAILED",
+        "cuBLAS failed with status CUBLAS_STATUS_INTERNAL_ERROR",
+        "cuBLAS failed with status CUBLAS_STATUS_NOT_INITIALIZED",
+    ],
+)
+def test_a_dead_cuda_context_breaks_the_worker(message: str) -> None:
+    assert isinstance(judged(RuntimeError(message)), WorkerBroken)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("something else"), ValueError("out of memory")])
+def test_anything_else_stays_what_it_is(error: Exception) -> None:
+    assert judged(error) is error
