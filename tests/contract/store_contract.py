@@ -3,7 +3,6 @@
 import multiprocessing
 import threading
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -16,7 +15,7 @@ from transcriber_worker.storage.base import ConditionFailed, IfAbsent, IfMatch, 
 
 RACERS = 8
 INCREMENTS = 50
-JOIN_S = 240
+JOIN_S = 120
 
 ODD_NAMES = [
     "with space.wav",
@@ -210,18 +209,15 @@ class StoreContract:
         assert all(body in bodies and info.size_bytes == len(body) for body, info in seen)
 
     def test_of_racing_creators_exactly_one_wins(self, harness: StoreHarness, uri: ObjectUri) -> None:
-        with _race(_create, harness, uri) as results:
-            outcomes = [results.get() for _ in range(RACERS)]
+        winners = [name for name, won in _race(_create, harness, uri) if won]
 
-        winners = [name for name, won in outcomes if won]
         assert len(winners) == 1
         assert harness.opener(0)().read(uri)[0].decode() == winners[0]
 
     def test_racing_increments_lose_none(self, store: ObjectStore, harness: StoreHarness, uri: ObjectUri) -> None:
         store.write(uri, b"0", "text/plain", IfAbsent())
 
-        with _race(_increment, harness, uri):
-            pass
+        _race(_increment, harness, uri)
 
         assert store.read(uri)[0] == b"%d" % (RACERS * INCREMENTS)
 
@@ -231,27 +227,21 @@ def _write_often(store: ObjectStore, uri: ObjectUri, body: bytes) -> None:
         store.write(uri, body, "text/plain")
 
 
-class _race:  # noqa: N801 - reads as a statement
-    """Run `racer` in processes that all start at once; leaving waits for them and fails if one did."""
-
-    def __init__(self, racer: Callable[..., None], harness: StoreHarness, uri: ObjectUri) -> None:
-        context = multiprocessing.get_context("spawn")
-        start = context.Barrier(RACERS)
-        self._results: SimpleQueue[tuple[str, bool]] = context.SimpleQueue()
-        self._processes: list[BaseProcess] = [
-            context.Process(target=racer, args=(harness.opener(n), uri, start, self._results, n), daemon=True)
-            for n in range(RACERS)
-        ]
-
-    def __enter__(self) -> "SimpleQueue[tuple[str, bool]]":
-        for process in self._processes:
-            process.start()
-        return self._results
-
-    def __exit__(self, *_: object) -> None:
-        for process in self._processes:
-            process.join(JOIN_S)
-        assert [process.exitcode for process in self._processes] == [0] * RACERS
+def _race(racer: Callable[..., None], harness: StoreHarness, uri: ObjectUri) -> list[tuple[str, bool]]:
+    """Run `racer` in processes that all start at once; what each said it was and whether it won."""
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(RACERS, timeout=JOIN_S)
+    results: SimpleQueue[tuple[str, bool]] = context.SimpleQueue()
+    processes = [
+        context.Process(target=racer, args=(harness.opener(n), uri, start, results, n), daemon=True)
+        for n in range(RACERS)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(JOIN_S)
+    assert [process.exitcode for process in processes] == [0] * RACERS
+    return [results.get() for _ in processes]
 
 
 def _create(
@@ -279,3 +269,4 @@ def _increment(
         except ConditionFailed:
             continue
         done += 1
+    results.put((f"racer {n}", True))

@@ -17,11 +17,9 @@ from tests.contract.store_contract import StoreContract
 from transcriber_worker.domain.clock import ManualClock, SystemClock
 from transcriber_worker.domain.errors import EnvironmentDown, Reason, RejectJob, RetryJob
 from transcriber_worker.domain.uri import ObjectUri
-from transcriber_worker.storage import directory
+from transcriber_worker.storage import directory, durable, file_copy
 from transcriber_worker.storage.base import ConditionFailed, IfAbsent, IfMatch, ObjectNotFound, ObjectStore
 from transcriber_worker.storage.directory import WORKSHOP, DirectoryStore
-
-CLOCK = ManualClock()
 
 
 @dataclass
@@ -221,6 +219,23 @@ class TestLocks:
             assert store.read(uri)[0] == b"1"
 
 
+class TestDurability:
+    def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_answer(
+        self, store: DirectoryStore, root: Path, uri: ObjectUri, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store.write(uri, b"1", "text/plain")
+        synced, fsync = [], os.fsync
+
+        def record(descriptor: int) -> None:
+            fsync(descriptor)
+            synced.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).parent.name, (root / "call.wav").read_bytes()))
+
+        monkeypatch.setattr(os, "fsync", record)
+        store.write(uri, b"2", "text/plain")
+
+        assert synced == [(WORKSHOP, b"1"), (root.parent.name, b"2")]
+
+
 class TestUnfinishedWrites:
     def test_what_a_killed_writer_left_goes_after_an_hour(self, root: Path, clock: ManualClock, uri: ObjectUri) -> None:
         workshop = root / WORKSHOP
@@ -236,7 +251,7 @@ class TestUnfinishedWrites:
     def test_a_refused_write_leaves_nothing(self, store: DirectoryStore, root: Path, uri: ObjectUri) -> None:
         """Also where the object appears only after the write began."""
         store.write(ObjectUri.from_path(root / "other"), b"1", "text/plain")
-        write_synced = directory.write_synced
+        write_synced = durable.write_synced
 
         def write_meanwhile(path: Path, body: bytes) -> None:
             write_synced(path, body)
@@ -272,7 +287,7 @@ class TestDownloads:
         self, store: DirectoryStore, root: Path, uri: ObjectUri, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         etag = store.write(uri, b"1" * 1000, "audio/wav").etag
-        copy = directory.copy_content
+        copy = file_copy.copy_content
 
         def copy_while_it_grows(source: object, target: Path) -> None:
             copy(source, target)  # type: ignore[arg-type]
@@ -288,7 +303,7 @@ class TestDownloads:
         self, store: DirectoryStore, uri: ObjectUri, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         etag = store.write(uri, b"old" * 1000, "audio/wav").etag
-        copy = directory.copy_content
+        copy = file_copy.copy_content
 
         def replace_then_copy(source: object, target: Path) -> None:
             store.write(uri, b"new", "audio/wav")

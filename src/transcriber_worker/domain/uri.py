@@ -6,7 +6,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
 SCHEMES = ("oci", "https", "file")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Lone surrogates among them: they have no UTF-8, so no store could carry the name."""
+_URL = re.compile(r"://|\bhttps?:", re.IGNORECASE)
+_HOST_OF_URL = re.compile(r"[a-z][a-z0-9+.-]{0,15}://(?:[^/?#]*@)?([^/?#@:]*)", re.IGNORECASE)
 _OCI_AUTHORITY = re.compile(r"^[A-Za-z0-9._-]+@[A-Za-z0-9._-]+$")
 
 
@@ -43,15 +46,15 @@ class ObjectUri:
             raise InvalidUri("file URIs have no host: write file:///absolute/path")
         if scheme == "oci" and not _OCI_AUTHORITY.match(authority):
             raise InvalidUri("write oci://bucket@namespace/name")
-        return cls(scheme, authority, _checked_key(unquote(key) if scheme == "file" else key))
+        return cls(scheme, authority, _checked_key(_one_path(unquote(key)) if scheme == "file" else key))
 
     @classmethod
     def _parse_https(cls, text: str) -> "ObjectUri":
         try:
             parts = urlsplit(text)
             host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise InvalidUri(f"not a URL: {error}") from None
+        except ValueError:  # its message quotes the authority, which may hold a password
+            raise InvalidUri("not a URL: its host or port can't be read") from None
         if not host:
             raise InvalidUri("the URL names no host")
         if parts.username or parts.password:
@@ -82,7 +85,8 @@ class ObjectUri:
 
     def child(self, name: str) -> "ObjectUri":
         """The object `name` below this prefix."""
-        return ObjectUri(self.scheme, self.authority, _checked_key(self.key + name))
+        key = self.key + name
+        return ObjectUri(self.scheme, self.authority, _checked_key(_one_path(key) if self.scheme == "file" else key))
 
     def contains(self, other: "ObjectUri") -> bool:
         """Whether `other` is this object or lies below this prefix."""
@@ -100,10 +104,17 @@ class ObjectUri:
 
 
 def redacted(text: str) -> str:
-    """`text` fit for logs and events: a URL's path and query may carry access tokens, so only its host stays."""
-    if text.startswith("https://"):
-        return "https://" + text.removeprefix("https://").partition("/")[0].rpartition("@")[2] + "/…"
+    """`text` fit for logs and events: any URL but oci:// and file:// may carry access tokens in its path, its query or
+    before its host, so only its scheme and host stay."""
+    if not text.startswith(("oci://", "file://")) and _URL.search(text):
+        found = _HOST_OF_URL.match(text.strip())
+        return f"{found[0].partition('://')[0].lower()}://{found[1]}/…" if found else "(a URL)"
     return text if len(text) <= 1024 else text[:1024] + "…"
+
+
+def _one_path(key: str) -> str:
+    """One spelling for one file: a file system takes a//b for a/b, and a job's id is made from the spelling."""
+    return re.sub("/{2,}", "/", key).removeprefix("/")
 
 
 def _checked_key(key: str) -> str:

@@ -139,7 +139,7 @@ class Decoder:
         if channels > MAX_SPLIT_CHANNELS:
             raise RejectJob(
                 Reason.MEDIA_LIMIT_EXCEEDED,
-                f"The file has {channels} channels; up to {MAX_SPLIT_CHANNELS} can be kept apart. Ask for a mix of them.",
+                f"The file has {channels} channels; up to {MAX_SPLIT_CHANNELS} can be kept apart. Ask for their mix.",
             )
         return Timeline(frame.layout.name, channels, self._clip, self._options.speed)
 

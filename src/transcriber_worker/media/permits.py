@@ -39,6 +39,12 @@ class CpuPermits:
                     self._held_later -= 1
                 self._condition.notify_all()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a permit now."""
+        with self._condition:
+            return len(self._first) + len(self._later)
+
     def look_again(self) -> None:
         """Let whoever waits see that it is cancelled."""
         with self._condition:

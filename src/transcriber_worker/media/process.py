@@ -170,12 +170,13 @@ class ReaderProcess:
 
     def _ended(self, *, starting: bool) -> Exception:
         """What it means that the child is gone."""
-        with self._lock:
+        try:
             code = self._process.wait(_EXIT_WAIT_S)
-            killed = self._killed
+        except subprocess.TimeoutExpired:
+            return self._broken_protocol("silent, but alive")
         self._keep_stderr()
-        if killed is not None:
-            return RetryJob(f"The media reader was ended: {killed}.")
+        if self._killed is not None:
+            return RetryJob(f"The media reader was ended: {self._killed}.")
         return death(code, self._last_words(), self._settings, starting=starting)
 
     def _last_words(self) -> str:

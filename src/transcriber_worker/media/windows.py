@@ -78,10 +78,13 @@ class WindowCutter:
     def _next(self, speech: list[SampleSpan], certain_until: int, *, ended: bool) -> Cut | None:
         start = max(self._from, speech[0][0])
         bound = start + self._max
-        if ended and speech[-1][1] <= bound:
-            return self._cut(start, certain_until, certain_until, speech)
-        if certain_until < bound and not ended:
-            return None
+        if certain_until <= bound:
+            return self._cut(start, certain_until, certain_until, speech) if ended else None
+        if not any(low < bound < high for low, high in speech):
+            # Silence where the bound falls: all the speech before it fits, and no pause within speech is longer.
+            spoken = max(high for _, high in speech if high <= bound)
+            middle = (spoken + bound) // 2
+            return self._cut(start, middle, middle, speech)
         pause = self._longest_pause(bound - self._search, bound)
         if pause is not None:
             return self._cut(start, pause, pause, speech)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from transcriber_worker.domain.errors import Reason
 
@@ -32,6 +32,19 @@ class DeadLetter(BaseModel):
     body_base64: str | None = None
     body_uri: str | None = Field(default=None, description="Where a body over 64 KB lies.")
     headers: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("body_base64")
+    @classmethod
+    def _decodes(cls, value: str | None) -> str | None:
+        if value is not None:
+            base64.b64decode(value, validate=True)
+        return value
+
+    @model_validator(mode="after")
+    def _one_body(self) -> "DeadLetter":
+        if sum(body is not None for body in (self.body, self.body_base64, self.body_uri)) != 1:
+            raise ValueError("exactly one of body, body_base64 and body_uri must be set")
+        return self
 
     def to_bytes(self) -> bytes:
         return self.model_dump_json(exclude_none=True, indent=1).encode()

@@ -8,7 +8,8 @@ from typing import Any
 from transcriber_worker.domain.errors import IgnoreEvent, Reason, RejectJob
 from transcriber_worker.domain.job import Format, Job
 from transcriber_worker.domain.uri import InvalidUri, ObjectUri
-from transcriber_worker.messages.request import Request, RequestRules, to_job, validate_request
+from transcriber_worker.messages.request import RequestRules, to_job, validate_request
+from transcriber_worker.observability.trace import parse_traceparent
 
 EVENT_TYPE_PREFIX = "com.oraclecloud.objectstorage."
 _WANTED = {"createobject", "updateobject"}
@@ -24,12 +25,13 @@ def parse_job(body: bytes, headers: Mapping[str, str], rules: RequestRules, *, p
     nothing to do for).
     """
     fields = _object(body)
-    traceparent = headers.get("traceparent")
+    trace = parse_traceparent(headers.get("traceparent"))
+    traceparent = trace.traceparent if trace else None
     event = _find_event(fields)
     if event is None:
         return to_job(validate_request(fields), rules, published_at=published_at, traceparent=traceparent)
     source, etag = _event_object(event, rules)
-    request = Request(source=str(source))
+    request = validate_request({"source": str(source)})
     return to_job(request, rules, published_at=published_at, etag=etag, traceparent=traceparent)
 
 
@@ -37,9 +39,15 @@ def _object(body: bytes) -> dict[str, Any]:
     if len(body) > MAX_BODY_BYTES:
         raise RejectJob(Reason.INVALID_REQUEST, f"the message is larger than {MAX_BODY_BYTES} bytes")
     try:
-        fields = json.loads(body.decode("utf-8"))
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise RejectJob(Reason.INVALID_REQUEST, f"the message is not JSON: {type(error).__name__}") from None
+        fields = _loads(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise RejectJob(Reason.INVALID_REQUEST, "the message is not JSON: not UTF-8") from None
+    except json.JSONDecodeError as error:
+        message = f"the message is not JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+        raise RejectJob(Reason.INVALID_REQUEST, message) from None
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise RejectJob(Reason.INVALID_REQUEST, f"the message is not JSON: {why}") from None
     if isinstance(fields, list) and len(fields) == 1:
         fields = fields[0]
     if not isinstance(fields, dict):
@@ -47,9 +55,25 @@ def _object(body: bytes) -> dict[str, Any]:
     return fields
 
 
+def _loads(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_object_once, parse_constant=_no_constant)
+
+
+def _object_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key that stands twice means one thing to us and another to whoever checked the message before."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("an object names a key twice")
+    return fields
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
 def _find_event(fields: dict[str, Any], depth: int = 0) -> dict[str, Any] | None:
     """The Object Storage event in a body, unwrapped; None where the body is something else."""
-    if str(fields.get("eventType", fields.get("type", ""))).startswith(EVENT_TYPE_PREFIX):
+    if _event_type(fields).startswith(EVENT_TYPE_PREFIX):
         return fields
     if depth == _MAX_DEPTH or "source" in fields:
         return None
@@ -61,10 +85,15 @@ def _find_event(fields: dict[str, Any], depth: int = 0) -> dict[str, Any] | None
     return None
 
 
+def _event_type(fields: dict[str, Any]) -> str:
+    named = fields.get("eventType", fields.get("type"))
+    return named if isinstance(named, str) else ""
+
+
 def _decoded(value: Any) -> dict[str, Any] | None:
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
         try:
-            value = json.loads(value)
+            value = _loads(value)
         except (ValueError, RecursionError):
             return None
     if isinstance(value, list) and len(value) == 1:
@@ -73,7 +102,7 @@ def _decoded(value: Any) -> dict[str, Any] | None:
 
 
 def _event_object(event: dict[str, Any], rules: RequestRules) -> tuple[ObjectUri, str | None]:
-    kind = str(event.get("eventType", event.get("type"))).removeprefix(EVENT_TYPE_PREFIX)
+    kind = _event_type(event).removeprefix(EVENT_TYPE_PREFIX)
     if kind not in _WANTED:
         raise IgnoreEvent("event_type")
     data = event.get("data")
@@ -96,6 +125,12 @@ def _event_object(event: dict[str, Any], rules: RequestRules) -> tuple[ObjectUri
 
 
 def _is_output(source: ObjectUri, rules: RequestRules) -> bool:
-    """Whether this looks like something a worker wrote: below an output prefix and named like an output."""
-    below = any(prefix.contains(source) for prefix in rules.outputs)
-    return below and source.key.endswith(tuple(f".{format_.value}" for format_ in Format))
+    """Whether this looks like something a worker wrote: below an output prefix, and named like an output or hidden, as
+    job records are."""
+    endings = tuple(f".{format_.value}" for format_ in Format)
+    for prefix in rules.outputs:
+        if prefix.contains(source):
+            parts = prefix.relative(source).split("/")
+            if source.key.endswith(endings) or any(part.startswith(".") for part in parts):
+                return True
+    return False

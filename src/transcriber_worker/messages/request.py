@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
@@ -13,8 +14,15 @@ from transcriber_worker.domain.job import Channels, Format, Job, MediaOptions, P
 from transcriber_worker.domain.uri import InvalidUri, ObjectUri, redacted
 
 VERSION = 1
-_PREAUTHENTICATED = re.compile(r"^p/[^/]+/n/[^/]+/b/[^/]+/o/(?P<name>[^?]+)")
+_PREAUTHENTICATED = re.compile(r"p/[^/]+/n/[^/]+/b/[^/]+/o/(?P<name>.+)", re.DOTALL)
+_OBJECT_STORAGE_HOST = re.compile(r"(^|\.)(objectstorage\.|oci\.customer-oci\.com(:|$))")
 _UPGRADE_DELAY_S = 60.0
+_LONGEST_S = 10_000_000.0
+"""Over a hundred days: longer than any recording, short enough to count its samples."""
+_PROBLEMS_TOLD = 20
+_KEY_CHARS = 100
+_MAX_URI_BYTES = 12 * 1024
+"""Four of them fit a result event. A path of 4096 bytes, each percent-encoded, is not longer."""
 
 Printable = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Term = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
@@ -25,8 +33,8 @@ class Clip(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    start_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    end_s: float = Field(gt=0, allow_inf_nan=False)
+    start_s: float = Field(default=0.0, ge=0, le=_LONGEST_S, allow_inf_nan=False)
+    end_s: float = Field(gt=0, le=_LONGEST_S, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _in_order(self) -> "Clip":
@@ -56,7 +64,7 @@ class Request(BaseModel):
     formats: tuple[Format, ...] = Field(
         default=tuple(Format), description="Outputs wanted; the JSON is always written, the others come from it."
     )
-    word_timestamps: bool = Field(default=False, description="Times for every word.")
+    word_timestamps: bool = Field(default=False, strict=True, description="Times for every word.")
     channels: Channels = Field(
         default=Channels.MIX, description="`split` transcribes each channel by itself and merges them by time."
     )
@@ -65,10 +73,16 @@ class Request(BaseModel):
         default=None, description="Text that precedes the audio in style and spelling."
     )
     hotwords: tuple[Term, ...] = Field(default=(), max_length=200, description="Terms that are likely to occur.")
-    speed: float = Field(default=1.0, ge=0.5, le=3.0, description="Play the audio this much faster: quicker, rougher.")
+    speed: float = Field(
+        default=1.0, ge=0.5, le=3.0, strict=True, description="Play the audio this much faster: quicker, rougher."
+    )
     priority: Priority = Field(default=Priority.NORMAL)
     deadline_s: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False, description="Seconds from publication by which the result is wanted."
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        strict=True,
+        description="Seconds from publication by which the result is wanted.",
     )
     reply_to: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,200}$")] | None = Field(
         default=None, description="Where the result event goes besides the default place."
@@ -110,14 +124,12 @@ def to_job(
 ) -> Job:
     """The job a request asks for; raises `RejectJob` for what the worker does not allow."""
     source = _allowed(request.source, rules.sources, "source", "storage.allowed_sources", Reason.SOURCE_NOT_ALLOWED)
-    if source.is_prefix:
-        raise RejectJob(Reason.INVALID_REQUEST, "source names a folder: name one audio file")
     output = rules.outputs[0]
     if request.output is not None:
         wanted = request.output if request.output.endswith("/") else request.output + "/"
         output = _allowed(wanted, rules.outputs, "output", "storage.allowed_outputs", Reason.OUTPUT_NOT_ALLOWED)
     clip = Span(request.clip.start_s, request.clip.end_s) if request.clip else None
-    return Job(
+    job = Job(
         request_id=request.id or "",
         source=source,
         name=_name(source, rules.sources),
@@ -140,14 +152,17 @@ def to_job(
         attributes=request.attributes,
         traceparent=traceparent,
     )
+    if any(len(str(job.output_for(format_)).encode()) > _MAX_URI_BYTES for format_ in Format):
+        raise RejectJob(Reason.INVALID_REQUEST, f"the transcript's URI would have more than {_MAX_URI_BYTES} bytes")
+    return job
 
 
 def validate_request(fields: dict[str, Any]) -> Request:
     """Check a request's JSON object. Raises `RejectJob` that names every problem, or `RetryJob` for a newer version,
     which a newer worker will understand."""
     version = fields.get("version", VERSION)
-    if isinstance(version, int) and not isinstance(version, bool) and version > VERSION:
-        raise RetryJob(f"request version {version} is newer than this worker's {VERSION}", _UPGRADE_DELAY_S)
+    if isinstance(version, int | float) and not isinstance(version, bool) and version > VERSION:
+        raise RetryJob(f"request version {version:.6g} is newer than this worker's {VERSION}", _UPGRADE_DELAY_S)
     try:
         return Request.model_validate(fields)
     except ValidationError as error:
@@ -155,16 +170,27 @@ def validate_request(fields: dict[str, Any]) -> Request:
 
 
 def _problems(error: ValidationError) -> list[str]:
-    """One line a problem; never the offending value, which may hold a token."""
+    """One line a problem, and not more than a human reads; never the offending value, which may hold a token."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
     lines = []
-    for problem in error.errors(include_input=False, include_url=False, include_context=False):
-        where = ".".join(str(part) for part in problem["loc"])
+    for problem in found[:_PROBLEMS_TOLD]:
+        where = _where(problem["loc"])
         if problem["type"] == "extra_forbidden":
-            known = ", ".join(Request.model_fields)
-            lines.append(f"unknown key {redacted(where)!r} (known: {known})")
+            lines.append(f"unknown key {where!r}")
         else:
             lines.append(f"{where}: {problem['msg']}" if where else problem["msg"])
+    if len(found) > _PROBLEMS_TOLD:
+        lines.append(f"and {len(found) - _PROBLEMS_TOLD} more problems")
+    if any(problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1 for problem in found):
+        lines.append(f"the keys there are: {', '.join(Request.model_fields)}")
     return lines
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    """The path of a problem. The keys of attributes are the publisher's own business and not told."""
+    told = location[:1] if location[:1] == ("attributes",) else location
+    where = redacted(".".join(str(part) for part in told))
+    return where if len(where) <= _KEY_CHARS else where[:_KEY_CHARS] + "…"
 
 
 def _allowed(text: str, prefixes: Sequence[ObjectUri], what: str, setting: str, reason: Reason) -> ObjectUri:
@@ -179,11 +205,21 @@ def _allowed(text: str, prefixes: Sequence[ObjectUri], what: str, setting: str, 
 
 def _name(source: ObjectUri, prefixes: Sequence[ObjectUri]) -> str:
     """The object's whole name; for files what lies below the allowed root, for URLs the path without its token."""
+    name = _whole_name(source, prefixes)
+    if not name or name.endswith("/"):
+        raise RejectJob(Reason.INVALID_REQUEST, "source names a folder: name one audio file")
+    return name
+
+
+def _whole_name(source: ObjectUri, prefixes: Sequence[ObjectUri]) -> str:
     if source.scheme == "oci":
         return source.key
     if source.scheme == "file":
         roots = [prefix for prefix in prefixes if prefix.contains(source)]
         longest = max(roots, key=lambda prefix: len(prefix.key))
         return longest.relative(source) or source.basename
-    match = _PREAUTHENTICATED.match(source.key)
-    return match["name"] if match else source.key.partition("?")[0]
+    path = unquote(source.key.partition("?")[0]).lstrip("/")
+    match = _PREAUTHENTICATED.fullmatch(path)
+    if match is None and _OBJECT_STORAGE_HOST.search(source.authority) and path.startswith("p/"):
+        raise RejectJob(Reason.INVALID_REQUEST, "source: a pre-authenticated request must name an object: /p/…/o/name")
+    return match["name"] if match else path

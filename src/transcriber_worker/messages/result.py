@@ -1,10 +1,13 @@
 """Result events (CloudEvents 1.0): what became of a job, for whoever asked."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from transcriber_worker.domain.job import Format
 
 MAX_EVENT_BYTES = 64 * 1024
 _MESSAGE_CHARS = 2000
@@ -65,12 +68,20 @@ class ResultEvent(_Part):
     data: ResultData
 
     def to_bytes(self) -> bytes:
-        """The event as JSON, under 64 KB: attributes give way where they are too many."""
-        body = self.model_dump_json(exclude_none=True).encode()
-        if len(body) > MAX_EVENT_BYTES:
-            data = self.data.model_copy(update={"attributes": {}})
+        """The event as JSON, under 64 KB: attributes give way where they are too many, then all outputs but the JSON,
+        then that."""
+        data = self.data
+        for smaller in ({}, {"attributes": {}}, {"outputs": _only_json(data.outputs)}, {"outputs": {}}):
+            data = data.model_copy(update=smaller)
             body = self.model_copy(update={"data": data}).model_dump_json(exclude_none=True).encode()
+            if len(body) < MAX_EVENT_BYTES:
+                break
         return body
+
+
+def _only_json(outputs: Mapping[str, str]) -> dict[str, str]:
+    """The commit point's URI: the others differ only in their endings."""
+    return {name: uri for name, uri in outputs.items() if name == Format.JSON}
 
 
 def failure(reason: str, message: str, stage: str) -> Failure:

@@ -21,6 +21,8 @@ def test_the_first_step_gives_a_percentage_but_no_estimate() -> None:
     progress = tracker.advance(60.0)
 
     assert (progress.percent, progress.remaining_s) == (10.0, None)
+    clock.advance(100)
+    assert tracker.now().rate is None
 
 
 def test_the_estimate_comes_from_the_steps_after_the_first() -> None:

@@ -30,6 +30,11 @@ def test_windows_come_together_in_order_of_time() -> None:
     assert [s.text for s in assembled(late, early).segments] == ["Zeroth.", "First.", "Second."]
 
 
+def test_fragments_in_the_wrong_order_still_find_each_other() -> None:
+    heard = part(Segment(1.1, 2, " world."), Segment(0, 1, " Hello"))
+    assert [s.text for s in assembled(heard).segments] == ["Hello world."]
+
+
 def test_channels_interleave_by_time_and_keep_their_numbers() -> None:
     left = part(Segment(0, 2, " Hello?"), Segment(4, 5, " Good, thanks,"), channel=0)
     right = part(Segment(0, 1, " Hi!"), Segment(2, 3, " How are you,"), Segment(5.1, 6, " and"), channel=1)

@@ -163,6 +163,7 @@ def test_words_that_run_backwards_do_not_turn_time_back() -> None:
 
 
 def test_words_that_reach_into_the_next_segment_share_the_time_before_it() -> None:
-    found = built(spoken("one two three four five six", word_s=1.0), Segment(3, 5, "Next."), words=True, max_cue_s=1.0)
+    long = spoken("fourteen letters fourteen letters fourteen letters", word_s=1.0)
+    found = built(long, Segment(2, 4, "Next."), words=True, max_lines=1, max_line_chars=16)
     assert found[-1].lines == ("Next.",)
     assert all(cue.end_ms - cue.start_ms >= 300 for cue in found)

@@ -1,0 +1,67 @@
+# Everything lives in $(VENV); nothing here needs root. `make help` lists the targets.
+VENV ?= .venv
+# The first Python that fits, unless you name one: make test PYTHON=python3.12
+PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+BIN := $(VENV)/bin
+LOCK = requirements/$(1)-py$(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])').txt
+PYTEST := $(BIN)/python -m pytest
+FAST := -m "not slow and not gpu"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-integration test-slow coverage check fmt docs lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.runtime: pyproject.toml $(wildcard requirements/runtime-*.txt)
+	@test -n "$(PYTHON)" || { echo "no Python 3.11, 3.12 or 3.13 found: install one, or name it: make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(call LOCK,runtime)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime $(wildcard requirements/dev-*.txt)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(call LOCK,dev)
+	@touch $@
+
+setup: $(VENV)/.dev ## make the development environment
+
+demo: $(VENV)/.runtime ## transcribe the recordings of this repository with a real worker
+	$(BIN)/transcriber-worker demo demo/recordings
+
+test: $(VENV)/.dev ## all tests that need no server
+	$(PYTEST) tests/unit tests/contract $(FAST)
+	$(PYTEST) tests/integration $(FAST)
+
+test-integration: $(VENV)/.dev ## real processes: workers, media children, the small model; killed at every stage
+	$(PYTEST) tests/integration tests/chaos $(FAST)
+
+test-slow: $(VENV)/.dev ## accuracy, memory and chaos at length: tens of minutes
+	$(PYTEST) tests -m slow
+
+coverage: $(VENV)/.dev ## branch coverage of the fast tests, with its floor
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q tests/unit tests/contract $(FAST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered --fail-under=85
+
+check: $(VENV)/.dev ## formatting, lint, types, import rules, generated docs
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/gen-docs.py --check
+
+fmt: $(VENV)/.dev ## format and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+docs: $(VENV)/.dev ## generate docs/ from the code
+	$(BIN)/python scripts/gen-docs.py
+
+lock: ## pin every dependency by hash, for each Python (needs uv)
+	scripts/lock.sh
+
+clean: ## remove what make made
+	rm -rf $(VENV) .demo .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
