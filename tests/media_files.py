@@ -3,6 +3,7 @@
 import io
 import wave
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +89,14 @@ def write_media(path: Path, pcm: Pcm, *, options: Mapping[str, str] | None = Non
         for part in (*resampler.resample(frame), *resampler.resample(None)):
             part.pts = None
             fifo.write(part)
+        stream.codec_context.open()
         size = stream.codec_context.frame_size or 4096
         at = round(shift_s * rate)
         while fifo.samples:
             part = fifo.read(size, partial=True)
             assert part is not None
             part.pts = at
-            part.time_base = stream.codec_context.time_base
+            part.time_base = Fraction(1, rate)
             at += part.samples
             container.mux(stream.encode(part))
         container.mux(stream.encode(None))

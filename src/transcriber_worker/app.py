@@ -23,7 +23,8 @@ from transcriber_worker.pipeline.places import Places
 from transcriber_worker.pipeline.records import JobRecords
 from transcriber_worker.settings import BrokerKind, Settings
 from transcriber_worker.storage.base import ObjectStore
-from transcriber_worker.tools.check_config import FAKE_MODEL, Machine, jobs_in_flight, media_processes
+from transcriber_worker.tools.check_config import FAKE_MODEL
+from transcriber_worker.tools.limits import Machine, jobs_in_flight, media_processes
 
 if TYPE_CHECKING:
     from transcriber_worker.media.pool import MediaPool

@@ -228,7 +228,9 @@ class TestDurability:
 
         def record(descriptor: int) -> None:
             fsync(descriptor)
-            synced.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).parent.name, (root / "call.wav").read_bytes()))
+            synced.append(
+                (Path(f"/proc/self/fd/{descriptor}").readlink().parent.name, (root / "call.wav").read_bytes())
+            )
 
         monkeypatch.setattr(os, "fsync", record)
         store.write(uri, b"2", "text/plain")

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _complain(str(error))
         code = ExitCode.WORKER_BROKEN
     except KeyboardInterrupt:
-        code = ExitCode.ERROR
+        code = ExitCode.INTERRUPTED
     sys.exit(code)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from transcriber_worker.cli.exits import ExitCode
 from transcriber_worker.settings import Settings
-from transcriber_worker.tools.check_config import Machine, Problem, load, problems
+from transcriber_worker.tools.check_config import Problem, load, place_problems, problems
+from transcriber_worker.tools.limits import Machine
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -30,11 +31,12 @@ def add_config_option(command: argparse.ArgumentParser) -> None:
 
 
 def settings_of(chosen: argparse.Namespace, *, check: bool = False) -> Settings:
-    """The settings a command runs with; raises `BadConfig`. `check`: also that they fit this machine."""
+    """The settings a command runs with; raises `BadConfig`. `check`: also that a worker could run with them on this
+    machine."""
     loaded = load(chosen.config)
     if isinstance(loaded, list):
         raise BadConfig(loaded)
-    found = problems(loaded, Machine.this()) if check else []
+    found = problems(loaded, Machine.this()) if check else place_problems(loaded)
     if found:
         raise BadConfig(found)
     return loaded

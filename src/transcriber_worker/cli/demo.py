@@ -27,7 +27,7 @@ def _demo(chosen: argparse.Namespace) -> ExitCode:
     from transcriber_worker.app import open_office
     from transcriber_worker.cli.display import wait_and_show
     from transcriber_worker.tools.demo import environment, recordings_in, row, running_worker
-    from transcriber_worker.tools.submitting import Submitter
+    from transcriber_worker.tools.submitting import Source, Submitter
 
     folder = chosen.folder.absolute()
     os.environ.update(environment(folder))
@@ -39,7 +39,7 @@ def _demo(chosen: argparse.Namespace) -> ExitCode:
     sys.stdout.write(f"starting a worker (its log: {folder}/worker.log)\n")
     with open_office(settings) as office, running_worker(folder) as worker:
         submitter = Submitter(office.broker, office.records, office.places.rules, office.shelve, office.clock)
-        submitted = [submitter.submit(str(path), {}) for path in recordings]
+        submitted = [submitter.submit(Source(str(path), path, path.name), {}) for path in recordings]
         sys.stdout.write(f"submitted {len(submitted)} recordings; the model is fetched on first use\n")
         failed = wait_and_show(office.records, submitted, office.clock, give_up=lambda: worker.poll() is not None)
         rows = []

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.messages.dead_letter import DeadLetter
@@ -14,6 +14,7 @@ from transcriber_worker.pipeline.records import JobRecord, JobRecords, JobState,
 from transcriber_worker.tools.submitting import Submitted
 from transcriber_worker.tools.watching import wait_for
 
+_WIDTH = 200
 Seen = Iterable[tuple[Submitted, JobRecord | None]]
 
 
@@ -73,13 +74,13 @@ _ENDED = (JobState.DONE, JobState.DEAD, JobState.CANCELLED)
 
 def show_records(records: Iterable[JobRecord]) -> None:
     """All jobs, the newest request last."""
-    table = Table("job", "name", "state", "attempts", "progress", "requested")
+    table = Table(_id_column("job"), "name", "state", "attempts", "progress", "requested")
     for record in sorted(records, key=lambda record: record.requested_at):
         progress = f"{record.progress.percent:.0f} %" if record.progress else ""
         table.add_row(
             record.job_id, record.name, record.state, str(record.attempts), progress, _moment(record.requested_at)
         )
-    Console().print(table)
+    _console().print(table)
 
 
 def show_record(found: StoredRecord) -> None:
@@ -110,7 +111,7 @@ def show_record(found: StoredRecord) -> None:
 
 def show_letters(letters: Iterable[DeadLetter]) -> None:
     """All dead letters."""
-    table = Table("id", "request", "reason", "stage", "attempts", "time", "message")
+    table = Table(_id_column("id"), "request", "reason", "stage", "attempts", "time", "message")
     for letter in letters:
         table.add_row(
             letter.id,
@@ -121,7 +122,17 @@ def show_letters(letters: Iterable[DeadLetter]) -> None:
             letter.time.isoformat(timespec="seconds"),
             letter.message,
         )
-    Console().print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    """As wide as the terminal; elsewhere wide enough for scripts to find whole values."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH, markup=False, highlight=False)
+
+
+def _id_column(header: str) -> Column:
+    """Ids are there to be copied: never cut."""
+    return Column(header, no_wrap=True, min_width=32)
 
 
 def _moment(unix_s: float) -> str:

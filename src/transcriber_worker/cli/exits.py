@@ -22,3 +22,5 @@ class ExitCode(IntEnum):
     """Our own broker or store can't be reached."""
     WORKER_BROKEN = 70
     """The worker can't be trusted any more; nothing is lost, restart it."""
+    INTERRUPTED = 130
+    """Ctrl-C; what was submitted goes on."""

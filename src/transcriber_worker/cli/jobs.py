@@ -10,6 +10,7 @@ from transcriber_worker.cli.configs import Commands, add_config_option, settings
 from transcriber_worker.cli.exits import ExitCode
 from transcriber_worker.domain.errors import Reason, RejectJob
 from transcriber_worker.domain.job import Channels, Format, Priority, Task
+from transcriber_worker.domain.uri import redacted
 
 
 def add_commands(commands: Commands) -> None:
@@ -49,7 +50,7 @@ def _add_request_options(submit: argparse.ArgumentParser) -> None:
     request.add_argument("--priority", choices=[priority.value for priority in Priority])
     request.add_argument("--deadline-s", type=float)
     request.add_argument("--reply-to")
-    request.add_argument("--attribute", dest="attributes", action="append", metavar="KEY=VALUE")
+    request.add_argument("--attribute", dest="attributes", action="append", type=_pair, metavar="KEY=VALUE")
 
 
 _FIELDS = (
@@ -63,37 +64,28 @@ def _options(chosen: argparse.Namespace) -> dict[str, Any]:
     if chosen.clip:
         options["clip"] = {"start_s": chosen.clip[0], "end_s": chosen.clip[1]}
     if chosen.attributes:
-        pairs = [text.partition("=") for text in chosen.attributes]
-        options["attributes"] = {key: value for key, _, value in pairs}
+        options["attributes"] = dict(chosen.attributes)
     return options
 
 
-def _sources(named: list[str]) -> list[str]:
-    """Folders become the files in them, hidden ones left out."""
-    sources: list[str] = []
-    for name in named:
-        path = Path(name)
-        if "://" not in name and path.is_dir():
-            files = (file for file in sorted(path.rglob("*")) if file.is_file())
-            sources += [str(file) for file in files if not _hidden(file.relative_to(path))]
-        else:
-            sources.append(name)
-    return sources
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _pair(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise argparse.ArgumentTypeError(f"write KEY=VALUE, not {text!r}")
+    return key, value
 
 
 def _submit(chosen: argparse.Namespace) -> ExitCode:
     from transcriber_worker.app import open_office
-    from transcriber_worker.tools.submitting import Submitter
+    from transcriber_worker.tools.check_config import own_directories
+    from transcriber_worker.tools.submitting import Submitter, find_sources
 
-    sources, options = _sources(chosen.sources), _options(chosen)
+    settings, options = settings_of(chosen), _options(chosen)
+    sources = find_sources(chosen.sources, Path.cwd(), hidden=own_directories(settings))
     if chosen.id and len(sources) > 1:
         raise RejectJob(Reason.INVALID_REQUEST, "--id names one request: submit one source at a time")
     refused = 0
-    with open_office(settings_of(chosen)) as office:
+    with open_office(settings) as office:
         submitter = Submitter(office.broker, office.records, office.places.rules, office.shelve, office.clock)
         submitted = []
         for source in sources:
@@ -101,7 +93,7 @@ def _submit(chosen: argparse.Namespace) -> ExitCode:
                 one = submitter.submit(source, options)
             except RejectJob as error:
                 refused += 1
-                sys.stderr.write(f"{source}: {error.reason}: {error.message}\n")
+                sys.stderr.write(f"{redacted(source.text)}: {error.reason}: {error.message}\n")
                 continue
             submitted.append(one)
             if not chosen.wait:

@@ -2,9 +2,15 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from transcriber_worker.cli.configs import Commands, add_config_option, settings_of
 from transcriber_worker.cli.exits import ExitCode
+
+if TYPE_CHECKING:
+    from transcriber_worker.brokers.base import Broker
+    from transcriber_worker.messages.dead_letter import DeadLetter
 
 
 def add_commands(commands: Commands) -> None:
@@ -16,7 +22,7 @@ def add_commands(commands: Commands) -> None:
     redrive = actions.add_parser("redrive", help="send letters' messages again, attempts forgotten")
     show.add_argument("id", metavar="ID", help="the letter's id, or its request's")
     redrive.add_argument("ids", nargs="*", metavar="ID", help="letters' ids, or their requests'")
-    redrive.add_argument("--all", action="store_true", help="every letter there is")
+    redrive.add_argument("--all", action="store_true", help="every letter there is, instead of IDs")
     redrive.add_argument("--reason", metavar="CODE", help="with --all: only letters with this reason")
     for command, function in ((list_, _list), (show, _show), (redrive, _redrive)):
         add_config_option(command)
@@ -48,19 +54,38 @@ def _show(chosen: argparse.Namespace) -> ExitCode:
 
 def _redrive(chosen: argparse.Namespace) -> ExitCode:
     from transcriber_worker.app import open_office
-    from transcriber_worker.tools.letters import all_letters, find_letter, redrive
+    from transcriber_worker.tools.letters import MessageGone, all_letters, redrive
 
-    if bool(chosen.ids) == chosen.all:
-        sys.stderr.write("name letters, or say --all\n")
+    if bool(chosen.ids) == chosen.all or (chosen.reason and not chosen.all):
+        sys.stderr.write("name letters, or say --all, with --reason for some of them\n")
         return ExitCode.USAGE
-    missing = 0
+    failed = 0
     with open_office(settings_of(chosen)) as office:
-        found = list(all_letters(office.broker)) if chosen.all else [find_letter(office.broker, i) for i in chosen.ids]
-        for id_, letter in zip(chosen.ids or [""] * len(found), found, strict=True):
-            if letter is None:
-                missing += 1
-                sys.stderr.write(f"there is no dead letter {id_}\n")
-            elif chosen.reason in (None, letter.reason):
+        if chosen.all:
+            letters = [letter for letter in all_letters(office.broker) if chosen.reason in (None, letter.reason)]
+        else:
+            letters, failed = _named(office.broker, chosen.ids)
+        for letter in letters:
+            try:
                 message_id = redrive(office.broker, office.store, letter)
-                sys.stdout.write(f"{letter.id}  sent again as {message_id}\n")
-    return ExitCode.NOT_FOUND if missing else ExitCode.OK
+            except MessageGone as error:
+                failed += 1
+                sys.stderr.write(f"{letter.id}  can't be sent again: {error}\n")
+                continue
+            sys.stdout.write(f"{letter.id}  sent again as {message_id}\n")
+    return ExitCode.NOT_FOUND if failed else ExitCode.OK
+
+
+def _named(broker: "Broker", ids: Sequence[str]) -> "tuple[list[DeadLetter], int]":
+    """The letters of these ids, each once, and how many ids have none."""
+    from transcriber_worker.tools.letters import find_letter
+
+    letters, missing = {}, 0
+    for id_ in ids:
+        letter = find_letter(broker, id_)
+        if letter is None:
+            missing += 1
+            sys.stderr.write(f"there is no dead letter {id_}\n")
+        else:
+            letters[letter.id] = letter
+    return list(letters.values()), missing

@@ -1,6 +1,7 @@
 """`run` and `healthcheck`: what a container calls."""
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -49,8 +50,13 @@ def _run(chosen: argparse.Namespace) -> ExitCode:
 def _healthcheck(chosen: argparse.Namespace) -> ExitCode:
     from transcriber_worker.observability.health_server import probe
 
-    port = settings_of(chosen).observability.http_port
+    settings = settings_of(chosen).observability
+    if not settings.http_port:
+        sys.stderr.write("observability.http_port is 0: this worker serves no probes\n")
+        return ExitCode.UNHEALTHY
+    # A server that listens on every address is asked on this machine's own.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.http_host, settings.http_host)  # noqa: S104
     path = "readyz" if chosen.ready else "livez"
-    verdict = probe(f"http://127.0.0.1:{port}/{path}")
-    sys.stdout.write(f"{verdict.body}\n")
+    verdict = probe(f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}/{path}")
+    sys.stdout.write(json.dumps(verdict.body) + "\n")
     return ExitCode.OK if verdict.ok else ExitCode.UNHEALTHY

@@ -71,7 +71,9 @@ class ResultEvent(_Part):
         """The event as JSON, under 64 KB: attributes give way where they are too many, then all outputs but the JSON,
         then that."""
         data = self.data
-        for smaller in ({}, {"attributes": {}}, {"outputs": _only_json(data.outputs)}, {"outputs": {}}):
+        give_way: tuple[dict[str, dict[str, str]], ...]
+        give_way = ({}, {"attributes": {}}, {"outputs": _only_json(data.outputs)}, {"outputs": {}})
+        for smaller in give_way:
             data = data.model_copy(update=smaller)
             body = self.model_copy(update={"data": data}).model_dump_json(exclude_none=True).encode()
             if len(body) < MAX_EVENT_BYTES:

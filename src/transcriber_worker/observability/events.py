@@ -54,9 +54,6 @@ FIELDS: dict[str, str] = {
     "exit_code": "of the process",
     "jobs_in_flight": "jobs being worked on",
     "grace_s": "seconds left for jobs in flight",
-    "completed": "jobs completed since start",
-    "dead_lettered": "jobs dead-lettered since start",
-    "handed_back": "jobs given back",
     "uptime_s": "seconds since start",
     "outcome": "how the attempt at the delivery ended",
     "queue_wait_s": "seconds from publication to claim",
@@ -117,7 +114,7 @@ WORKER_STOPPED = LogEvent(
     "worker.stopped",
     "info",
     "The worker ended in order.",
-    ("exit_code", "uptime_s", "completed", "dead_lettered", "handed_back"),
+    ("uptime_s", "jobs_in_flight"),
 )
 WORKER_BROKEN = LogEvent(
     "worker.broken",

@@ -105,7 +105,7 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class's signature
         """The base class prints to stderr, past the log pipeline."""
-        emit(events.HEALTH_REQUEST_FAILED, sys.exception())
+        emit(events.HEALTH_REQUEST_FAILED, exc_info=sys.exception())
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -141,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
                 encode, content_type = choose_encoder(self.headers.get("Accept", ""))
                 return 200, content_type, encode(self.server.registry)
         except Exception as error:
-            emit(events.HEALTH_REQUEST_FAILED, error)
+            emit(events.HEALTH_REQUEST_FAILED, exc_info=error)
             return 500, "text/plain; charset=utf-8", b"internal error\n"
         return 404, "text/plain; charset=utf-8", b"there are /livez, /readyz and /metrics\n"
 

@@ -30,20 +30,20 @@ _logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
 )
 
 
-def emit(event: LogEvent, cause: BaseException | None = None, /, **fields: object) -> None:
-    """Log `event` at its declared level, with the traceback of `cause`; never raises.
+def emit(event: LogEvent, /, *, exc_info: BaseException | None = None, **fields: object) -> None:
+    """Log `event` at its declared level, with the traceback of `exc_info`; never raises.
 
     A field the event does not declare is left out and named in `undeclared_fields`: what was not thought of may be what
-    must not be logged. Fields that are None are left out; `error` is the class of `cause` unless given."""
-    if cause is not None and "error" in event.fields:
-        fields.setdefault("error", type(cause).__name__)
+    must not be logged. Fields that are None are left out; `error` is the class of `exc_info` unless given."""
+    if exc_info is not None and "error" in event.fields:
+        fields.setdefault("error", type(exc_info).__name__)
     known = _ALLOWED_ALWAYS.union(event.fields)
     entry = {key: value for key, value in fields.items() if key in known and value is not None}
     undeclared = sorted(fields.keys() - known)
     if undeclared:
         entry["undeclared_fields"] = undeclared
-    if cause is not None:
-        entry["exc_info"] = cause
+    if exc_info is not None:
+        entry["exc_info"] = exc_info
     getattr(_logger, event.level)(event.name, **entry)
 
 
@@ -101,11 +101,11 @@ def log_uncaught_errors() -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error, trace)
         else:
-            emit(events.UNEXPECTED_ERROR, error)
+            emit(events.UNEXPECTED_ERROR, exc_info=error)
 
     def thread_hook(args: threading.ExceptHookArgs) -> None:
         if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
-            emit(events.UNEXPECTED_ERROR, args.exc_value)
+            emit(events.UNEXPECTED_ERROR, exc_info=args.exc_value)
 
     sys.excepthook = process_hook
     threading.excepthook = thread_hook

@@ -17,8 +17,10 @@ class Budget:
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self._used = 0.0
-        self._holders = 0
-        self._queue: list[object] = []
+        self.holders = 0
+        """How many hold a part of it."""
+        self.waiting: list[object] = []
+        """Who waits, first come first."""
         self._changed = threading.Condition()
 
     @property
@@ -30,14 +32,14 @@ class Budget:
         ticket = object()
         cancel.on_cancel(self._wake)
         with self._changed:
-            self._queue.append(ticket)
+            self.waiting.append(ticket)
             try:
-                self._changed.wait_for(lambda: cancel.cancelled or (self._queue[0] is ticket and self._fits(amount)))
+                self._changed.wait_for(lambda: cancel.cancelled or (self.waiting[0] is ticket and self._fits(amount)))
                 cancel.raise_if_cancelled()
                 self._used += amount
-                self._holders += 1
+                self.holders += 1
             finally:
-                self._queue.remove(ticket)
+                self.waiting.remove(ticket)
                 self._changed.notify_all()
         return self._held(amount)
 
@@ -48,11 +50,11 @@ class Budget:
         finally:
             with self._changed:
                 self._used -= amount
-                self._holders -= 1
+                self.holders -= 1
                 self._changed.notify_all()
 
     def _fits(self, amount: float) -> bool:
-        return self._holders == 0 or self._used + amount <= self._limit
+        return self.holders == 0 or self._used + amount <= self._limit
 
     def _wake(self) -> None:
         with self._changed:

@@ -18,14 +18,16 @@ class Scratch:
         self._clock = clock
 
     def prepare(self, max_age_s: float) -> int:
-        """Make the root and remove other workers' folders not touched for `max_age_s`; returns how many went."""
+        """Make the root, empty this worker's own folder, which a killed worker of the same name may have left (a
+        container that starts again), and remove others' not touched for `max_age_s`; returns how many went."""
+        removed = int(self._own.is_dir())
+        shutil.rmtree(self._own, ignore_errors=True)
         try:
             self._own.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EnvironmentDown(
                 f"scratch {self._root}: {error.strerror}: make worker.scratch_dir writable"
             ) from error
-        removed = 0
         for folder in self._root.iterdir():
             if folder != self._own and folder.is_dir() and self._newest(folder) < self._clock.now() - max_age_s:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,28 +1,25 @@
 """`check-config`: every problem of a configuration at once, each with where it is and what to do, and the proof that
 its limits fit the machine."""
 
+import difflib
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import yaml
 from pydantic import ValidationError
 
-from transcriber_worker.domain.audio import SAMPLE_RATE_HZ
 from transcriber_worker.domain.uri import InvalidUri, ObjectUri
 from transcriber_worker.inference.model_catalogue import CATALOGUE
 from transcriber_worker.pipeline.places import prefix
-from transcriber_worker.settings import ENV_PREFIX, MIB, Settings
+from transcriber_worker.settings import ENV_PREFIX, MIB, ModelSettings, Settings
+from transcriber_worker.tools.limits import Machine, jobs_in_flight, media_processes, nearest, needed_bytes
 
 AVAILABLE_SCHEMES = ("file",)
 FAKE_MODEL = "fake"
-_WORKER_BYTES = 400 * MIB
-"""Interpreter and libraries, measured at 330 MiB."""
-_WORKING_SET_BYTES = 500 * MIB
-"""What one transcription of a small model needs beside the weights; measured."""
+_WRITABLE = "make it writable for the worker, or name another one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +34,6 @@ class Problem:
         return f"{self.path}: {self.message}\n    -> {self.remedy}"
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What the container or the computer has."""
-
-    memory_bytes: int
-    cores: int
-
-    @classmethod
-    def this(cls) -> "Machine":
-        """As far as cgroups limit it."""
-        limits = [psutil.virtual_memory().total]
-        for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-            try:
-                limits.append(int(Path(path).read_text()))
-            except (OSError, ValueError):
-                continue  # no such limit here
-        return cls(min(limits), len(os.sched_getaffinity(0)))
-
-
 def load(file: Path | None) -> Settings | list[Problem]:
     """Read the settings; or everything that is wrong with their form."""
     if file is not None and not file.is_file():
@@ -65,11 +43,12 @@ def load(file: Path | None) -> Settings | list[Problem]:
     except ValidationError as error:
         return [_form_problem(dict(entry)) for entry in error.errors(include_url=False, include_input=False)]
     except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
+        where, what = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "can't be read"
         at = f" in line {where.line + 1}" if where else ""
-        return [Problem(str(file), f"not YAML{at}", "mend the indentation or the quotes there")]
-    except (TypeError, ValueError) as error:
-        return [Problem(str(file), str(error).splitlines()[0], "the file must hold a mapping of sections to settings")]
+        return [Problem(str(file), f"not YAML{at}: {what}", "mend the indentation, the quotes or the key there")]
+    except (OSError, TypeError, UnicodeDecodeError) as error:
+        remedy = "the file must be readable, and hold a mapping of sections to settings, as UTF-8"
+        return [Problem(str(file), str(error).splitlines()[0], remedy)]
 
 
 def problems(settings: Settings, machine: Machine) -> list[Problem]:
@@ -77,45 +56,24 @@ def problems(settings: Settings, machine: Machine) -> list[Problem]:
     return [
         *_places(settings),
         *_directories(settings),
+        *_inbox(settings),
         *_model(settings),
         *_limits(settings),
         *_memory(settings, machine),
     ]
 
 
-def needed_bytes(settings: Settings, jobs: int, processes: int) -> int:
-    """Memory the worker may need in all: its own, the model, the media children, windows on their way, and scratch
-    where that is memory too."""
-    model = CATALOGUE.get(settings.model.name)
-    model_bytes = (model.size_bytes if model else 0) + settings.engine.concurrency * _WORKING_SET_BYTES
-    window_bytes = int(settings.engine.slab_s * SAMPLE_RATE_HZ * 2)
-    windows = jobs * (settings.media.windows_ahead + 1) * window_bytes
-    scratch = settings.worker.max_scratch_bytes if _is_memory(settings.worker.scratch_dir) else 0
-    return _WORKER_BYTES + model_bytes + processes * settings.media.memory_limit_bytes + windows + scratch
-
-
-def jobs_in_flight(settings: Settings) -> int:
-    """Jobs claimed at once: what the engine works on, and by default two more on their way to it."""
-    chosen = settings.worker.max_jobs_in_flight
-    return settings.engine.concurrency + 2 if chosen == "auto" else chosen
-
-
-def media_processes(settings: Settings, machine: Machine) -> int:
-    """Media children alive at once: one a job, as far as the memory goes."""
-    jobs = jobs_in_flight(settings)
-    if settings.media.processes != "auto":
-        return min(jobs, settings.media.processes)
-    spare = machine.memory_bytes - needed_bytes(settings, jobs, 0)
-    return max(1, min(jobs, spare // settings.media.memory_limit_bytes))
-
-
 def _form_problem(entry: dict[str, object]) -> Problem:
     location = entry["loc"]
     path = ".".join(str(part) for part in location) if isinstance(location, tuple) else str(location)
     message = str(entry["msg"])
-    if entry["type"] == "extra_forbidden":
-        return Problem(path, "unknown setting", f"remove it, or see {_nearby(path)}")
     variable = ENV_PREFIX + path.upper().replace(".", "__")
+    if entry["type"] == "extra_forbidden":
+        return Problem(path, "unknown setting", f"in the file, or {variable} in the environment: {_nearby(path)}")
+    if entry["type"] == "model_type":
+        return Problem(path, "not a section", "write its settings below it, or leave the section out")
+    if entry["type"] == "tuple_type":
+        return Problem(path, "not a list", f'write a list; in the environment as JSON: {variable}=\'["a", "b"]\'')
     return Problem(path, message, f"mend it in the file or in the environment ({variable}); docs/configuration.md")
 
 
@@ -125,8 +83,15 @@ def _nearby(path: str) -> str:
     for part in path.split(".")[:-1]:
         fields = getattr(section, "model_fields", {})
         section = fields[part].annotation if part in fields else None
-    known = ", ".join(getattr(section, "model_fields", {}))
-    return f"the settings there are: {known}" if known else "docs/configuration.md"
+    known = list(getattr(section, "model_fields", {}))
+    close = difflib.get_close_matches(path.split(".")[-1], known, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"{meant}The settings there are: {', '.join(known)}" if known else "see docs/configuration.md"
+
+
+def place_problems(settings: Settings) -> list[Problem]:
+    """What is wrong with the places that every command works with."""
+    return list(_places(settings))
 
 
 def _places(settings: Settings) -> Iterator[Problem]:
@@ -147,28 +112,48 @@ def _places(settings: Settings) -> Iterator[Problem]:
 
 
 def _directories(settings: Settings) -> Iterator[Problem]:
-    wanted = {
-        "broker.directory.path": settings.broker.directory.path,
-        "worker.scratch_dir": settings.worker.scratch_dir,
-    }
-    for path, text in (("storage.output", settings.storage.output), ("storage.state", settings.storage.state)):
-        uri = _file_prefix(text)
-        if uri is not None:
-            wanted[path] = uri.path
-    for path, directory in wanted.items():
-        there = _nearest(directory)
-        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            yield Problem(path, f"{there} can't be written to", "make it writable for the worker, or name another one")
-    scratch = _nearest(settings.worker.scratch_dir)
+    for path, directory in _written(settings).items():
+        if not _writable(directory):
+            yield Problem(path, f"{nearest(directory)} can't be written to", _WRITABLE)
+    scratch = nearest(settings.worker.scratch_dir)
     free = shutil.disk_usage(scratch).free
     if settings.storage.max_source_bytes > free:
         message = f"a source of storage.max_source_bytes does not fit: {free} bytes are free on {scratch}"
         yield Problem("worker.scratch_dir", message, "lower storage.max_source_bytes, or use a larger volume")
 
 
+def own_directories(settings: Settings) -> list[Path]:
+    """Where a worker keeps things on this machine."""
+    return [*_written(settings).values(), settings.model.cache_dir]
+
+
+def _written(settings: Settings) -> dict[str, Path]:
+    """The directories that are written to, by their settings."""
+    written = {
+        "broker.directory.path": settings.broker.directory.path,
+        "worker.scratch_dir": settings.worker.scratch_dir,
+    }
+    for path, text in (("storage.output", settings.storage.output), ("storage.state", settings.storage.state)):
+        uri = _file_prefix(text)
+        if uri is not None:
+            written[path] = uri.path
+    return written
+
+
+def _inbox(settings: Settings) -> Iterator[Problem]:
+    """Whatever appears in the inbox is a request: nothing of ours may be written there."""
+    inbox = settings.broker.directory.path.expanduser().resolve() / "inbox"
+    for path, directory in _written(settings).items():
+        if directory.expanduser().resolve().is_relative_to(inbox):
+            yield Problem(path, f"lies in the spool's inbox, {inbox}", "name a directory outside of it")
+
+
 def _model(settings: Settings) -> Iterator[Problem]:
     model = settings.model
-    if model.name == FAKE_MODEL or model.name in CATALOGUE:
+    if model.name == FAKE_MODEL:
+        return
+    if model.name in CATALOGUE:
+        yield from _fetching(model)
         return
     if not Path(model.name).is_dir():
         known = ", ".join(CATALOGUE)
@@ -180,8 +165,27 @@ def _model(settings: Settings) -> Iterator[Problem]:
         yield Problem("model.sha256", "a model in a directory is only used with its digest", remedy)
 
 
+def _fetching(model: ModelSettings) -> Iterator[Problem]:
+    """Whether a named model is there, or can be put there."""
+    if (model.cache_dir / model.name).is_dir():
+        return
+    if model.offline:
+        remedy = "put the model's files there, or let it be fetched"
+        yield Problem("model.offline", f"there is no {model.cache_dir / model.name}, and nothing is fetched", remedy)
+    elif not _writable(model.cache_dir):
+        yield Problem("model.cache_dir", f"{nearest(model.cache_dir)} can't be written to", _WRITABLE)
+
+
 def _limits(settings: Settings) -> Iterator[Problem]:
     worker, media = settings.worker, settings.media
+    counts = {
+        "worker.max_jobs_in_flight": worker.max_jobs_in_flight,
+        "media.processes": media.processes,
+        "media.cpu_permits": media.cpu_permits,
+    }
+    for path, count in counts.items():
+        if isinstance(count, int) and count < 1:
+            yield Problem(path, f"{count} is less than 1", "raise it, or set it to auto")
     if worker.backoff_s > worker.max_backoff_s:
         yield Problem("worker.backoff_s", "greater than worker.max_backoff_s", "lower it, or raise the other")
     if isinstance(worker.max_jobs_in_flight, int) and worker.max_jobs_in_flight < settings.engine.concurrency:
@@ -217,16 +221,6 @@ def _file_prefix(text: str | None) -> ObjectUri | None:
     return uri if uri is not None and uri.scheme == "file" else None
 
 
-def _nearest(directory: Path) -> Path:
-    """The directory itself, or the nearest one above it that exists."""
-    directory = directory.expanduser().absolute()
-    while not directory.exists():
-        directory = directory.parent
-    return directory
-
-
-def _is_memory(directory: Path) -> bool:
-    """Whether a directory lies on a file system that is memory."""
-    directory = _nearest(directory)
-    mounts = [part for part in psutil.disk_partitions(all=True) if directory.is_relative_to(part.mountpoint)]
-    return bool(mounts) and max(mounts, key=lambda part: len(part.mountpoint)).fstype == "tmpfs"
+def _writable(directory: Path) -> bool:
+    there = nearest(directory)
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)

@@ -1,7 +1,8 @@
 """Submitting requests: checked before they are sent, and findable from the moment they are."""
 
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,19 @@ from transcriber_worker.brokers.base import Broker
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import Reason, RejectJob
 from transcriber_worker.domain.job import Job
-from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.domain.uri import ObjectUri, redacted
 from transcriber_worker.messages.request import RequestRules, to_job, validate_request
 from transcriber_worker.pipeline.records import JobRecord, JobRecords, JobState
 from transcriber_worker.storage.base import ConditionFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Something to transcribe, as it was named: a URI, or a local file and the name it gets."""
+
+    text: str
+    file: Path | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +51,29 @@ class Submitter:
         self._rules = rules
         self._shelve = shelve
         self._clock = clock
+        self._sent: dict[str, Source] = {}
 
-    def submit(self, source: str, options: Mapping[str, Any]) -> Submitted:
-        """Send one request for a URI or a local file; raises `RejectJob` for what the workers would refuse."""
-        uri = source if "://" in source else str(self._place(Path(source)))
+    def submit(self, source: Source, options: Mapping[str, Any]) -> Submitted:
+        """Send one request; raises `RejectJob` for what the workers would refuse, and for a source whose transcript
+        would replace that of another one sent before by this submitter."""
+        if source.file is not None:
+            validate_request({"source": "file:///", **options})  # before the file is put anywhere
+        uri = source.text if source.file is None else str(self._place(source.file, source.name))
         fields = {"version": 1, "source": uri, **options}
         job = to_job(validate_request(fields), self._rules, published_at=self._clock.now())
+        other = self._sent.setdefault(job.id, source)
+        if other != source:
+            raise RejectJob(Reason.INVALID_REQUEST, f"its transcript would replace that of {redacted(other.text)}")
         self._announce_itself(job)
         message_id = self._broker.publish(json.dumps(fields).encode(), {})
         return Submitted(job, message_id)
 
-    def _place(self, path: Path) -> ObjectUri:
+    def _place(self, path: Path, name: str) -> ObjectUri:
         if self._shelve is None:
             raise RejectJob(Reason.INVALID_REQUEST, "this broker has no place for local files: upload it, name its URI")
         if not path.is_file():
             raise RejectJob(Reason.SOURCE_NOT_FOUND, f"there is no file {path}")
-        return self._shelve(path, shelf_name(path, Path.cwd()))
+        return self._shelve(path, name)
 
     def _announce_itself(self, job: Job) -> None:
         """Leave a record, so that `status` and `cancel` know the job before a worker does. A record that is there says
@@ -77,7 +94,46 @@ class Submitter:
                 self._records.link_request(job.request_id, job.id)
 
 
-def shelf_name(path: Path, base: Path) -> str:
-    """The name a local file gets: its path below the current directory, else its own name."""
-    path = path.absolute()
-    return str(path.relative_to(base)) if path.is_relative_to(base) else path.name
+def find_sources(named: Sequence[str], base: Path, hidden: Sequence[Path] = ()) -> list[Source]:
+    """What a command line names: URIs, files, and folders, which become the files in them. Left out are hidden files
+    and what lies below `hidden`; what is named twice counts once.
+
+    Raises `RejectJob` for a folder without files, and where two different files would get one name.
+    """
+    sources: dict[str, Source] = {}
+    for text in named:
+        if "://" in text:
+            sources[text] = Source(text)
+            continue
+        path = _absolute(text)
+        files = _files_below(path, hidden) if path.is_dir() else [path]
+        if not files:
+            raise RejectJob(Reason.SOURCE_NOT_FOUND, f"there are no files in {text}")
+        # Outside the current directory, a folder keeps its own structure, and a single file its bare name.
+        outer = base if path.is_relative_to(base) else path.parent
+        for file in files:
+            sources.setdefault(str(file), Source(str(file), file, str(file.relative_to(outer))))
+    _refuse_collisions(sources.values())
+    return list(sources.values())
+
+
+def _refuse_collisions(sources: Iterable[Source]) -> None:
+    by_name: dict[str, Source] = {}
+    for source in sources:
+        other = by_name.setdefault(source.name, source) if source.file else source
+        if other is not source:
+            message = (
+                f"{other.text} and {source.text} would both be called {source.name}: submit them one after the other"
+            )
+            raise RejectJob(Reason.INVALID_REQUEST, f"{message}: submit them from a directory above both")
+
+
+def _files_below(folder: Path, hidden: Sequence[Path]) -> list[Path]:
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    visible = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return [path for path in visible if not any(path.is_relative_to(_absolute(other)) for other in hidden)]
+
+
+def _absolute(path: str | Path) -> Path:
+    """Without `..`, but with symlinks as they are: the name a file was given is the name its transcript gets."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps `..`

@@ -68,12 +68,14 @@ class Worker:
         self._ended: queue.SimpleQueue[tuple[int, WorkerBroken | None]] = queue.SimpleQueue()
         self._waiting = WaitingRoom(heartbeat, clock)
         self._pause = Pause(clock)
+        self._never = threading.Event()
         self._started = 0
-        self._idle_since = clock.monotonic()
+        self._idle_since = 0.0
 
     def run(self, stop: StopRequest) -> None:
         """Work until told to stop, or with `exit_when_idle` until nothing is left to do; returns drained. Raises
         `WorkerBroken`, with nothing settled."""
+        begun = self._idle_since = self._clock.monotonic()
         self._heartbeat.start()
         self._health.enter(WorkerState.RUNNING)
         emit(events.WORKER_READY, max_jobs_in_flight=self._slots)
@@ -81,13 +83,19 @@ class Worker:
             self._turn()
         self._drain(stop)
         self._heartbeat.stop()
+        self._health.enter(WorkerState.STOPPED)
+        emit(
+            events.WORKER_STOPPED, uptime_s=round(self._clock.monotonic() - begun, 1), jobs_in_flight=len(self._running)
+        )
 
     def _turn(self) -> None:
         """See to what has ended, then begin what may begin."""
         self._see_to_ended(wait_s=0.0)
         room = self._room()
-        if room == 0:
-            self._see_to_ended(wait_s=min(_TURN_S, self._pause.remaining_s) or _TURN_S)
+        if room == 0 and not self._running:
+            self._clock.wait(self._never, min(_TURN_S, self._pause.remaining_s))
+        elif room == 0:
+            self._see_to_ended(wait_s=_TURN_S)
         elif not self._begin_waiting():
             self._receive(room)
 
@@ -183,13 +191,14 @@ class Worker:
         down_s = self._pause.end()
         if down_s is None:
             return
+        self._idle_since = self._clock.monotonic()
         for reason in self._health.paused:
             self._health.resume(reason)
         self._health.enter(WorkerState.RUNNING)
         emit(events.WORKER_RESUMED, paused_s=round(down_s, 1))
 
     def _idle_for_good(self) -> bool:
-        if not self._exit_when_idle or self._running or self._waiting:
+        if not self._exit_when_idle or self._running or self._waiting or self._pause.down_s is not None:
             return False
         return self._clock.monotonic() - self._idle_since >= self._settings.exit_when_idle_s
 

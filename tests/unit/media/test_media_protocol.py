@@ -101,7 +101,7 @@ def test_lengths_beyond_the_bounds_are_refused_before_anything_is_allocated(pref
         parse_prefix(prefix, MOST)
 
 
-def header_of(message: Message, **changes: object) -> bytes:
+def header_of(message: Message, /, **changes: object) -> bytes:
     value = json.loads(encode(message)[1])
     return json.dumps(value | changes).encode()
 

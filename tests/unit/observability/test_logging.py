@@ -236,7 +236,7 @@ def test_a_secret_is_masked_in_fields_tracebacks_causes_and_notes(lines: Lines) 
     try:
         connect(CANARY)
     except RuntimeError as error:
-        emit(events.UNEXPECTED_ERROR, error, stage="download")
+        emit(events.UNEXPECTED_ERROR, stage="download", exc_info=error)
         emit(events.HEARTBEAT_FAILED, error="E", message=f"{error!r} and {{'token': '{CANARY}'}}")
         logging.getLogger("vendor").exception("failed for %s", {"deep": [CANARY]})
 
@@ -262,7 +262,7 @@ def test_a_traceback_shows_no_local_variables(lines: Lines, configured: Configur
     try:
         fail(spoken)
     except ValueError as error:
-        emit(events.UNEXPECTED_ERROR, error)
+        emit(events.UNEXPECTED_ERROR, exc_info=error)
 
     assert "ValueError: 16" in console.getvalue()
     assert spoken not in console.getvalue()

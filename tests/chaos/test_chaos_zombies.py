@@ -1,0 +1,93 @@
+"""A worker that stood still past its lease changes nothing when it goes on, and is as good as new."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.deployment import BRIEF, LONG, Deployment, WorkerProcess, deployed, until
+from tests.chaos.verdicts import assert_all_done, assert_done
+from tests.chaos.worker_under_test import Plan
+from transcriber_worker.domain.job import Job
+from transcriber_worker.observability import events
+from transcriber_worker.pipeline.milestones import Milestone
+
+BEFORE_THE_RECORD = [milestone for milestone in Milestone if milestone not in ("finished", "announced", "settled")]
+
+
+def everything_written(deployment: Deployment) -> dict[str, bytes]:
+    """Outputs, records, results, letters, messages: the bytes of every file that anybody else can see."""
+    roots = (deployment.transcripts, deployment.spool)
+    files = [path for root in roots for path in root.rglob("*") if path.is_file() and ".writing" not in path.parts]
+    return {str(path): path.read_bytes() for path in files}
+
+
+def stopped_at(deployment: Deployment, milestone: Milestone) -> WorkerProcess:
+    """A worker that has stopped itself there."""
+    log = deployment.root / "stops.log"
+    zombie = deployment.start(Plan(milestone=milestone, signal="SIGSTOP", log=str(log)))
+    until(lambda: log.exists() and zombie.stopped(), f"it stands still at {milestone}")
+    return zombie
+
+
+def wakes_as_good_as_new(deployment: Deployment, zombie: WorkerProcess, other: WorkerProcess) -> Job:
+    """The other worker leaves, and the zombie does the next job."""
+    other.signal(signal.SIGTERM)
+    assert other.ended() == 0
+    following = deployment.submit(BRIEF, "brief-next.wav")
+    deployment.run_to_end(following)
+    record = deployment.record(following)
+    assert record is not None
+    assert [line["worker_id"] for line in zombie.lines(events.JOB_FINISHED)][-1] == "worker-1"
+    return following
+
+
+@pytest.mark.parametrize(
+    "milestone", [Milestone.WINDOW_SUBMITTED, Milestone.ASSEMBLED, Milestone.COMMITTED, Milestone.RENDERED]
+)
+def test_a_zombie_changes_nothing_and_goes_on_to_serve(tmp_path: Path, milestone: Milestone) -> None:
+    with deployed(tmp_path) as deployment:
+        job = deployment.submit(LONG, "long-1.opus")
+        zombie = stopped_at(deployment, milestone)
+        other = deployment.start()
+        deployment.run_to_end(job)
+        assert_done(deployment, job)
+        before = everything_written(deployment)
+        zombie.signal(signal.SIGCONT)
+        lost = until(lambda: zombie.lines(events.JOB_LEASE_LOST), "the zombie has noticed")
+        assert [line["job_id"] for line in lost] == [job.id]
+        assert everything_written(deployment) == before
+        following = wakes_as_good_as_new(deployment, zombie, other)
+        assert_all_done(deployment, [job, following])
+
+
+@pytest.mark.parametrize("milestone", [Milestone.FINISHED, Milestone.ANNOUNCED])
+def test_a_zombie_that_had_finished_says_the_same_again_at_most(tmp_path: Path, milestone: Milestone) -> None:
+    """Its record was done when it stopped, so the other worker only announced it and settled its message."""
+    with deployed(tmp_path) as deployment:
+        job = deployment.submit(BRIEF, "brief-1.wav")
+        zombie = stopped_at(deployment, milestone)
+        other = deployment.start()
+        deployment.run_to_end(job)
+        until(lambda: other.lines(events.JOB_FINISHED), "the other has said so")
+        before = everything_written(deployment)
+        zombie.signal(signal.SIGCONT)
+        until(lambda: zombie.lines(events.JOB_FINISHED), "the zombie is through")
+        assert everything_written(deployment) == before
+        following = wakes_as_good_as_new(deployment, zombie, other)
+        assert_all_done(deployment, [job, following])
+
+
+def test_a_zombie_about_to_commit_writes_nothing_while_its_successor_is_at_work(tmp_path: Path) -> None:
+    with deployed(tmp_path) as deployment:
+        job = deployment.submit(BRIEF, "brief-1.wav")
+        zombie = stopped_at(deployment, Milestone.ASSEMBLED)
+        successor = deployment.start(Plan(milestone=Milestone.WINDOW_SUBMITTED, log=str(tmp_path / "at.log"), pace=2.0,
+                                          signal="SIGWINCH"))  # fmt: skip
+        until(lambda: (tmp_path / "at.log").exists(), "the successor is at work")
+        zombie.signal(signal.SIGCONT)
+        until(lambda: zombie.lines(events.JOB_LEASE_LOST), "the zombie has noticed")
+        assert deployment.outputs() == {}
+        deployment.run_to_end(job)
+        assert [line["worker_id"] for line in successor.lines(events.JOB_FINISHED)] == ["worker-2"]
+        assert_all_done(deployment, [job])

@@ -1,0 +1,107 @@
+"""The heartbeat: what it renews, and what each failure means."""
+
+import pytest
+
+from tests.builders import make_message
+from transcriber_worker.brokers.base import Message
+from transcriber_worker.domain.cancel import CancelToken
+from transcriber_worker.domain.clock import ManualClock
+from transcriber_worker.domain.errors import EnvironmentDown, JobCancelled, LeaseLost
+from transcriber_worker.pipeline.heartbeat import Heartbeat
+
+
+class Leased:
+    """A delivery that counts its renewals, or fails them."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.extended = 0
+        self.lease_s = 30.0
+
+    @property
+    def message(self) -> Message:
+        return make_message()
+
+    def extend(self) -> None:
+        self.extended += 1
+        if self.error is not None:
+            raise self.error
+
+    def settle(self) -> None: ...
+
+    def give_back(self, delay_s: float = 0.0) -> None: ...
+
+
+class Told:
+    """What the heartbeat told."""
+
+    def __init__(self) -> None:
+        self.renewed = 0
+        self.failures: list[Exception] = []
+
+    def heartbeat(self) -> Heartbeat:
+        return Heartbeat(1.0, ManualClock(), self._one_renewed, self.failures.append)
+
+    def _one_renewed(self) -> None:
+        self.renewed += 1
+
+
+def test_it_renews_the_message_and_the_claim_while_the_block_lasts() -> None:
+    told, delivery, renewals = Told(), Leased(), []
+    heartbeat = told.heartbeat()
+
+    with heartbeat.keeping(delivery, CancelToken(), lambda: renewals.append(1)):
+        heartbeat.beat()
+        heartbeat.beat()
+    heartbeat.beat()
+
+    assert (delivery.extended, len(renewals), told.renewed) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("error", [LeaseLost(), JobCancelled()])
+def test_a_lost_lease_and_a_cancellation_stop_the_job(error: Exception) -> None:
+    told, cancel = Told(), CancelToken()
+    heartbeat = told.heartbeat()
+
+    with heartbeat.keeping(Leased(error), cancel):
+        heartbeat.beat()
+
+    with pytest.raises(type(error)):
+        cancel.raise_if_cancelled()
+
+
+@pytest.mark.parametrize("error", [EnvironmentDown("the store does not answer"), ZeroDivisionError()])
+def test_an_outage_or_a_bug_stops_neither_the_job_nor_the_others(error: Exception) -> None:
+    told, cancel, other = Told(), CancelToken(), Leased()
+    heartbeat = told.heartbeat()
+
+    with heartbeat.keeping(Leased(error), cancel), heartbeat.keeping(other, CancelToken()):
+        heartbeat.beat()
+
+    assert not cancel.cancelled
+    assert other.extended == 1
+    assert told.failures == [error]
+
+
+def test_a_stopped_job_is_not_renewed_any_more() -> None:
+    told, delivery, cancel = Told(), Leased(), CancelToken()
+    heartbeat = told.heartbeat()
+    cancel.cancel(LeaseLost())
+
+    with heartbeat.keeping(delivery, cancel):
+        heartbeat.beat()
+
+    assert delivery.extended == 0
+
+
+def test_its_thread_beats_until_it_is_stopped() -> None:
+    told, delivery = Told(), Leased()
+    heartbeat = told.heartbeat()
+
+    with heartbeat.keeping(delivery, CancelToken()):
+        heartbeat.start()
+        while delivery.extended < 3:
+            pass
+        heartbeat.stop()
+
+    assert told.renewed >= 3

@@ -1,0 +1,277 @@
+"""The worker's loop: slots, running alone, pauses, idling, draining."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tests.workbench import Workbench
+from transcriber_worker.brokers.base import Delivery
+from transcriber_worker.domain.cancel import CancelToken
+from transcriber_worker.domain.errors import EnvironmentDown, HandBack, WorkerBroken
+from transcriber_worker.observability.health import HealthState
+from transcriber_worker.observability.labels import Ending, WorkerState
+from transcriber_worker.observability.metrics import Metrics
+from transcriber_worker.pipeline.attempt import Attempts
+from transcriber_worker.pipeline.outcome import Outcome
+from transcriber_worker.worker.loop import Worker
+from transcriber_worker.worker.report import Report
+from transcriber_worker.worker.signals import StopRequest
+
+DEADLINE_S = 30.0
+Attend = Callable[[Delivery, CancelToken, bool], Ending]
+
+
+class ScriptedAttempts:
+    """Stands for the pipeline: each attempt ends as the test's `script` says, given the message's text."""
+
+    def __init__(self, script: Attend) -> None:
+        self._script = script
+        self._lock = threading.Lock()
+        self.now = 0
+        self.most_at_once = 0
+        self.attended: list[tuple[str, bool]] = []
+
+    def attend(self, delivery: Delivery, cancel: CancelToken, outcome: Outcome, *, alone: bool) -> None:
+        with self._lock:
+            self.now += 1
+            self.most_at_once = max(self.most_at_once, self.now)
+            self.attended.append((delivery.message.body.decode(), alone))
+        try:
+            outcome.ending = self._script(delivery, cancel, alone)
+        finally:
+            with self._lock:
+                self.now -= 1
+
+
+def settle(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+    delivery.settle()
+    return Ending.COMPLETED
+
+
+class Rig:
+    """A worker over a real spool, with scripted attempts."""
+
+    def __init__(self, bench: Workbench, script: Attend, slots: int = 2) -> None:
+        self.bench = bench
+        self.attempts = ScriptedAttempts(script)
+        self.metrics = Metrics(CollectorRegistry())
+        self.health = HealthState(bench.clock, 600.0, self.metrics)
+        self.stop = StopRequest()
+        self.worker = Worker(
+            bench.broker,
+            cast(Attempts, self.attempts),
+            bench.heartbeat(),
+            self.health,
+            self.metrics,
+            Report(bench.broker, self.metrics, bench.clock, progress_events=False),
+            bench.settings.worker,
+            bench.clock,
+            slots=slots,
+            exit_when_idle=True,
+        )
+
+    def publish(self, *texts: str) -> None:
+        for text in texts:
+            self.bench.clock.advance(0.01)
+            self.bench.broker.publish(text.encode(), {})
+
+    def run(self) -> None:
+        self.worker.run(self.stop)
+
+
+@pytest.fixture
+def make_rig(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
+    benches: list[Workbench] = []
+
+    def make(script: Attend = settle, slots: int = 2, **worker: Any) -> Rig:
+        benches.append(Workbench(tmp_path, {"worker": worker}))
+        return Rig(benches[-1], script, slots)
+
+    yield make
+    for bench in benches:
+        bench.close()
+
+
+MakeRig = Callable[..., Rig]
+
+
+def test_all_that_is_queued_is_done_and_an_idle_worker_leaves(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.publish("a", "b", "c", "d", "e")
+
+    rig.run()
+
+    assert sorted(text for text, _ in rig.attempts.attended) == ["a", "b", "c", "d", "e"]
+    assert rig.bench.queue_is_empty()
+    assert rig.health.state is WorkerState.STOPPED
+
+
+def test_no_more_jobs_than_slots_run_at_once_and_the_slots_are_used(make_rig: MakeRig) -> None:
+    together = threading.Barrier(3)
+
+    def meet(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        together.wait(DEADLINE_S)
+        return settle(delivery, cancel, alone)
+
+    rig = make_rig(meet, slots=3)
+    rig.publish(*"abcdef")
+
+    rig.run()
+
+    assert rig.attempts.most_at_once == 3
+
+
+def test_a_suspect_runs_alone_and_the_others_after_it(make_rig: MakeRig) -> None:
+    seen_beside: list[int] = []
+
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        if delivery.message.body == b"suspect":
+            if not alone:
+                return Ending.MUST_RUN_ALONE
+            seen_beside.append(rig.attempts.now)
+        return settle(delivery, cancel, alone)
+
+    rig = make_rig(script, slots=4)
+    rig.publish("suspect", *"abcdefgh")
+
+    rig.run()
+
+    assert seen_beside == [1]
+    assert ("suspect", True) in rig.attempts.attended
+    assert len(rig.attempts.attended) == 10
+
+
+def test_a_job_held_elsewhere_is_looked_at_again_without_a_slot(make_rig: MakeRig) -> None:
+    looks: list[str] = []
+
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        text = delivery.message.body.decode()
+        looks.append(text)
+        return Ending.HELD_ELSEWHERE if looks.count("held") < 3 and text == "held" else settle(delivery, cancel, alone)
+
+    rig = make_rig(script, slots=1)
+    rig.publish("held", "other")
+
+    rig.run()
+
+    assert looks.count("held") == 3
+    assert looks.index("other") < len(looks) - 1, "the only slot was not kept by the job held elsewhere"
+
+
+def test_an_outage_pauses_the_intake_and_ends_by_itself(make_rig: MakeRig) -> None:
+    states: list[WorkerState] = []
+    left = [3]
+
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        states.append(rig.health.state)
+        left[0] -= 1
+        return Ending.ENVIRONMENT_DOWN if left[0] >= 0 else settle(delivery, cancel, alone)
+
+    rig = make_rig(script, slots=2)
+    rig.publish("a", "b", "c")
+
+    rig.run()
+
+    assert {text for text, _ in rig.attempts.attended} == {"a", "b", "c"}
+    assert states[2:4] == [WorkerState.PAUSED, WorkerState.PAUSED], "one job at a time tries whether it is over"
+    assert states[-1] is WorkerState.RUNNING
+    assert rig.health.paused == ()
+    assert rig.bench.queue_is_empty()
+
+
+def test_a_broker_that_is_down_pauses_the_intake(make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = make_rig()
+    receive, failures = rig.bench.broker.receive, [2]
+
+    def flaky(limit: int, wait_s: float) -> Any:
+        if failures[0] > 0:
+            failures[0] -= 1
+            raise EnvironmentDown("the spool's disk is gone")
+        return receive(limit, wait_s)
+
+    monkeypatch.setattr(rig.bench.broker, "receive", flaky)
+    rig.publish("a")
+
+    rig.run()
+
+    assert rig.attempts.attended == [("a", False)]
+    assert rig.health.paused == ()
+
+
+def test_a_broken_worker_stops_with_nothing_settled(make_rig: MakeRig) -> None:
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        raise WorkerBroken("the context is dead")
+
+    rig = make_rig(script)
+    rig.publish("a")
+
+    with pytest.raises(WorkerBroken):
+        rig.run()
+
+    assert not rig.bench.queue_is_empty()
+
+
+def test_a_bug_outside_every_bound_does_not_end_the_worker(make_rig: MakeRig) -> None:
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        if delivery.message.body == b"bug":
+            raise ZeroDivisionError
+        return settle(delivery, cancel, alone)
+
+    rig = make_rig(script, slots=1)
+    rig.publish("bug", "a")
+
+    rig.run()
+
+    assert ("a", False) in rig.attempts.attended
+
+
+def test_sigterm_lets_a_job_finish_within_the_grace(make_rig: MakeRig) -> None:
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        rig.stop.stop("SIGTERM")
+        return settle(delivery, cancel, alone)
+
+    rig = make_rig(script, slots=1)
+    rig.publish("a", "b")
+
+    rig.run()
+
+    assert rig.attempts.attended == [("a", False)]
+    assert rig.bench.delivery().message.body == b"b"
+
+
+@pytest.mark.parametrize(("grace_s", "signals"), [(0.0, 1), (1e9, 2)], ids=["grace over", "second signal"])
+def test_what_can_not_finish_is_handed_back(make_rig: MakeRig, grace_s: float, signals: int) -> None:
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        for _ in range(signals):
+            rig.stop.stop("SIGTERM")
+        told = threading.Event()
+        cancel.on_cancel(told.set)
+        assert told.wait(DEADLINE_S)
+        with pytest.raises(HandBack):
+            cancel.raise_if_cancelled()
+        delivery.give_back()
+        return Ending.HANDED_BACK
+
+    rig = make_rig(script, slots=1, drain_s=grace_s)
+    rig.publish("a")
+
+    rig.run()
+
+    assert rig.bench.delivery().message.body == b"a"
+
+
+def test_waiting_messages_are_handed_back_when_the_worker_drains(make_rig: MakeRig) -> None:
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        rig.stop.stop("SIGTERM")
+        return Ending.HELD_ELSEWHERE
+
+    rig = make_rig(script, slots=1)
+    rig.publish("a")
+
+    rig.run()
+
+    assert rig.bench.delivery().message.body == b"a"
