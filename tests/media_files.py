@@ -73,14 +73,14 @@ def noise(seconds: float, *, seed: int = 7) -> Pcm:
 
 
 def write_media(path: Path, pcm: Pcm, *, options: Mapping[str, str] | None = None, shift_s: float = 0.0) -> Path:
-    """Encode `pcm`, int16, (n,) or (channels, n), 16 kHz, as the path's ending says. `shift_s`: where it begins."""
+    """Encode `pcm`, int16, (n,) or (2, n), 16 kHz, as the path's ending says. `shift_s`: where it begins."""
     codec, rate = CODECS[path.suffix[1:]]
     rows = np.atleast_2d(pcm)
-    layout = {1: "mono", 2: "stereo"}.get(len(rows), f"{len(rows)} channels")
+    layout = ("mono", "stereo")[len(rows) - 1]
     names = {"ts": "mpegts", "wma": "asf"}
     with av.open(str(path), "w", format=names.get(path.suffix[1:]), options=dict(options or {})) as container:
         stream: Any = container.add_stream(codec, rate=rate, layout=layout)
-        if codec == "libmp3lame":
+        if codec in ("libmp3lame", "wmav2"):
             stream.codec_context.bit_rate = 64_000
         resampler = av.AudioResampler(format=stream.format.name, layout=layout, rate=rate)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(rows.T).reshape(1, -1), format="s16", layout=layout)
@@ -141,10 +141,12 @@ def lag_samples(heard: Pcm, original: Pcm, *, most: int = 4000) -> int:
 
 
 def wav_bytes(pcm: Pcm) -> bytes:
+    """`pcm`: int16, (n,) or (channels, n), any number of channels."""
+    rows = np.atleast_2d(pcm)
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(len(rows))
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE_HZ)
-        file.writeframes(pcm.tobytes())
+        file.writeframes(np.ascontiguousarray(rows.T).tobytes())
     return buffer.getvalue()

@@ -33,7 +33,7 @@ from transcriber_worker.pipeline.progress import JobProgress, ProgressReporter
 from transcriber_worker.pipeline.records import JobRecord, JobRecords
 from transcriber_worker.pipeline.scratch import Scratch
 from transcriber_worker.storage.directory import DirectoryStore
-from transcriber_worker.tools.submitting import Submitted, Submitter
+from transcriber_worker.tools.submitting import Source, Submitted, Submitter
 from transcriber_worker.transcript.document import TranscriptDocument
 
 WINDOW_S = 10.0
@@ -151,7 +151,12 @@ class Workbench:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # the shelf holds a link to it, which must keep its content
         path.write_bytes(content)
-        return self.submitter.submit(str(path), options)
+        return self.resubmit(name, **options)
+
+    def resubmit(self, name: str = "call.wav", **options: Any) -> Submitted:
+        """Publish a request for a source that was submitted before, as it is."""
+        path = self.folder / "recordings" / name
+        return self.submitter.submit(Source(str(path), path, name), options)
 
     def delivery(self) -> Delivery:
         """The next message."""

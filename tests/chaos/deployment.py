@@ -25,7 +25,7 @@ from transcriber_worker.domain.job import Job
 from transcriber_worker.observability.events import LogEvent
 from transcriber_worker.pipeline.records import TERMINAL, JobRecord
 from transcriber_worker.settings import ENV_PREFIX, Settings
-from transcriber_worker.tools.submitting import Submitter
+from transcriber_worker.tools.submitting import Source, Submitter
 
 PROJECT = Path(__file__).parents[2]
 RECORDINGS = PROJECT / "demo" / "recordings"
@@ -135,9 +135,7 @@ class Deployment:
 
     def submit(self, recording: Path, name: str, **options: Any) -> Job:
         """Send a request for a recording, under a name of its own."""
-        assert self.office.shelve is not None
-        source = self.office.shelve(recording, name)
-        return self._submitter.submit(str(source), options).job
+        return self._submitter.submit(Source(name, recording, name), options).job
 
     def publish(self, body: bytes | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> str:
         """Send any bytes; returns the message's id."""

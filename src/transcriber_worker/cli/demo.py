@@ -59,7 +59,7 @@ def _show(rows: "list[Row]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 140, markup=False, highlight=False)
     table = Table("file", *(name for name in ("audio s", "wall s", "x real time", *_STAGES)), "warnings")
     for column in table.columns[1:-1]:
         column.justify = "right"
@@ -69,5 +69,5 @@ def _show(rows: "list[Row]") -> None:
         table.add_row(one.name, f"{one.audio_s:.1f}", f"{one.wall_s:.1f}", speed, *stages, ", ".join(one.warnings))
     console.print(table)
     for one in rows:
-        console.print(f"[bold]{one.name}[/bold]", highlight=False)
-        console.print(f"  {one.first_line[:240]}", markup=False, highlight=False)
+        console.print(one.name, style="bold")
+        console.print(f"  {one.first_line[:240]}")

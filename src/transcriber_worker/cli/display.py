@@ -33,7 +33,8 @@ class _Bars:
 
     def __init__(self, console: Console, submitted: Sequence[Submitted]) -> None:
         self._console = console
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+        name, note = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[note]}"))
+        columns = (SpinnerColumn(), name, BarColumn(), note)
         self._progress = Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
         self._tasks: dict[str, TaskID] = {}
         self._told: dict[str, str] = {}

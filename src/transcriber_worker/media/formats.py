@@ -10,8 +10,8 @@ DEMUXERS = (
 )  # fmt: skip
 
 DECODERS = frozenset((
-    "aac", "aac_latm", "ac3", "adpcm_g722", "adpcm_g726", "adpcm_g726le", "adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms",
-    "adpcm_swf", "adpcm_yamaha", "alac", "amrnb", "amrwb", "ape", "eac3", "flac", "g722", "g723_1", "g726", "g729",
+    "aac", "aac_latm", "ac3", "adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms",
+    "adpcm_swf", "adpcm_yamaha", "alac", "amrnb", "amrwb", "ape", "eac3", "flac", "g722", "g723_1", "g726", "g726le", "g729",
     "gsm", "gsm_ms", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "nellymoser", "opus", "pcm_alaw",
     "pcm_bluray",
     "pcm_dvd", "pcm_f32be", "pcm_f32le", "pcm_f64be", "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16be_planar",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
 
 import av
+from av import logging as av_logging
 from av.audio.stream import AudioStream
 from av.container.input import InputContainer
 from av.stream import Discard
@@ -87,6 +88,8 @@ def _open_container(file: BinaryIO) -> InputContainer:
         "codec_whitelist": ",".join(sorted(formats.DECODERS)),
         "protocol_whitelist": "none",
     }
+    # What FFmpeg has to say about a file goes into the exceptions (a refused format is told only there), not to stderr.
+    av_logging.set_level(av_logging.ERROR)
     try:
         return av.open(
             _Anonymous(file),

@@ -8,8 +8,6 @@ import io
 import logging
 import struct
 
-from av import logging as av_logging
-
 from transcriber_worker.media.opening import open_media
 from transcriber_worker.media.protocol import MediaJob, encode
 from transcriber_worker.media.reading import Reading
@@ -19,8 +17,6 @@ from transcriber_worker.media.vad import SpeechModel
 
 def rehearse() -> SpeechModel:
     """Load the speech model and read a silent file with it."""
-    # FFmpeg writes about every oddity of a file; kept as counts and in exceptions, not as text on stderr.
-    av_logging.set_level(av_logging.ERROR)
     logging.getLogger("libav").addHandler(logging.NullHandler())
     logging.getLogger("libav").propagate = False
     model = SpeechModel()

@@ -123,7 +123,7 @@ def with_jump(path: Path, at_s: float, jump_s: float, *, pcm: Pcm) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", ["mkv", "mov"])
+@pytest.mark.parametrize("ending", ["mkv", "m4a"])
 def test_a_gap_in_the_timestamps_becomes_silence(tmp_path: Path, ending: str) -> None:
     voice = speech()
     pcm, decoder = decode(with_jump(tmp_path / f"a.{ending}", 4.0, 10.0, pcm=voice))
@@ -248,8 +248,10 @@ def test_channels_are_kept_apart_or_mixed(tmp_path: Path) -> None:
 
 def test_eight_channels_are_kept_apart_and_more_are_refused(tmp_path: Path) -> None:
     eight = np.stack([tone(0.5, hz=200.0 * (i + 1)) for i in range(8)])
-    assert np.array_equal(decode(write_media(tmp_path / "a.wav", eight), split=True)[0], eight)
-    nine = write_media(tmp_path / "b.wav", np.concatenate((eight, eight[:1])))
+    path, nine = tmp_path / "a.wav", tmp_path / "b.wav"
+    path.write_bytes(wav_bytes(eight))
+    nine.write_bytes(wav_bytes(np.concatenate((eight, eight[:1]))))
+    assert np.array_equal(decode(path, split=True)[0], eight)
     with pytest.raises(RejectJob) as caught:
         decode(nine, split=True)
     assert caught.value.reason is Reason.MEDIA_LIMIT_EXCEEDED

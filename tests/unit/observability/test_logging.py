@@ -95,8 +95,8 @@ def test_an_event_is_one_json_line_with_its_envelope_first(lines: Lines) -> None
 
 
 def test_the_line_of_a_finished_job_is_whole(lines: Lines) -> None:
-    stages = {f"{stage}_s": 0.25 for stage in Stage}
-    told = {
+    stages: dict[str, Any] = {f"{stage}_s": 0.25 for stage in Stage}
+    told: dict[str, Any] = {
         "outcome": "completed",
         "queue_wait_s": 1.23456,
         "audio_s": 61.5,

@@ -115,7 +115,7 @@ def test_a_request_sent_again_after_its_transcript_is_only_answered_again(bench:
     bench.attend()
     before, results = bench.output(submitted, Format.JSON), bench.results()
 
-    again = bench.submitter.submit(str(bench.folder / "recordings/call.wav"), {})
+    again = bench.resubmit()
     outcome = bench.attend()
 
     assert outcome.ending is Ending.ALREADY_DONE
@@ -129,7 +129,7 @@ def test_other_options_make_a_new_transcript(bench: Workbench) -> None:
     bench.attend()
     bench.clock.advance(1.0)
 
-    again = bench.submitter.submit(str(bench.folder / "recordings/call.wav"), {"language": "de"})
+    again = bench.resubmit(language="de")
 
     assert bench.attend().ending is Ending.COMPLETED
     assert bench.transcript(again).language == "de"
@@ -139,7 +139,7 @@ def test_an_older_request_never_overwrites_a_newer_one(bench: Workbench) -> None
     older = bench.submit(language="de")
     kept = bench.delivery()
     bench.clock.advance(1.0)
-    newer = bench.submitter.submit(str(bench.folder / "recordings/call.wav"), {"language": "fr"})
+    newer = bench.resubmit(language="fr")
     bench.attend()
 
     outcome = bench.attend(kept)
