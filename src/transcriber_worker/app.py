@@ -17,7 +17,7 @@ from transcriber_worker.domain.clock import Clock, SystemClock
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.inference.base import EngineInfo, SpeechEngine
 from transcriber_worker.observability import events
-from transcriber_worker.observability.logging import configure, emit, log_uncaught_errors
+from transcriber_worker.observability.logging import configure, emit, log_uncaught_errors, route_vendor_loggers
 from transcriber_worker.pipeline.milestones import Milestone, Observer
 from transcriber_worker.pipeline.places import Places
 from transcriber_worker.pipeline.records import JobRecords
@@ -197,6 +197,7 @@ class Assembly:
         begun = clock.monotonic()
         engine = _engine(self.settings, self.machine, clock)
         info = engine.start()
+        route_vendor_loggers()  # the model libraries, imported just now, brought handlers of their own
         load_s = clock.monotonic() - begun
         self.metrics.model_load_seconds.set(load_s)
         self.metrics.model.info(
@@ -246,7 +247,14 @@ class Assembly:
         self.metrics.scratch_bytes_in_flight.set_function(lambda: journey.scratch_bytes.used)
         self.metrics.audio_seconds_in_flight.set_function(lambda: journey.audio_s.used)
         endings = Endings(
-            office.broker, office.store, office.records, office.places.state, worker, self.name, clock, random.SystemRandom()
+            office.broker,
+            office.store,
+            office.records,
+            office.places.state,
+            worker,
+            self.name,
+            clock,
+            random.SystemRandom(),
         )
         return Attempts(
             office.places.rules,

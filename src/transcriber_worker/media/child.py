@@ -28,6 +28,8 @@ def main(limits: str) -> int:
     off_network = sandbox.detach(bounds["parent_pid"])
     send = _take_over_stdout()
     # Vendor libraries start threads, and a network namespace can only be left by a process of one thread: so, late.
+    from av.error import FFmpegError
+
     from transcriber_worker.media.protocol import Ready, decode_job
     from transcriber_worker.media.rehearsal import rehearse
 
@@ -49,6 +51,8 @@ def main(limits: str) -> int:
         send(_rejected(error.reason, error.message))
     except MemoryError:
         send(_rejected(Reason.MEDIA_LIMIT_EXCEEDED, _OUT_OF_MEMORY))
+    except FFmpegError as error:
+        send(_rejected(Reason.MEDIA_UNREADABLE, f"FFmpeg gave up on the file: {error.strerror}. Check that it plays."))
     return 0
 
 

@@ -21,24 +21,11 @@ class Resampler:
         self._kind = _kind(first)
         self._channels = AudioLayout(layout).nb_channels
         self._fifo = av.AudioFifo()
-        self._graph = Graph()
-        self._graph.threads = 1  # before any filter; a thread per core would not fit the address-space limit
-        source = self._graph.add(
-            "abuffer",
-            time_base=f"1/{first.sample_rate}",
-            sample_rate=str(first.sample_rate),
-            sample_fmt=first.format.name,
-            channel_layout=first.layout.name,
-        )
-        last = self._graph.add("aformat", sample_rates=str(SAMPLE_RATE_HZ), sample_fmts="s16", channel_layouts=layout)
-        source.link_to(last)
-        if speed != 1.0:
-            tempo = self._graph.add("atempo", str(speed))
-            last.link_to(tempo)
-            last = tempo
-        sink = self._graph.add("abuffersink")
-        last.link_to(sink)
-        self._graph.configure()
+        try:
+            self._graph = _filters(first, f"aformat=channel_layouts={layout}", speed)
+        except av.error.ArgumentError:
+            # FFmpeg knows how to mix the usual layouts; of any other, take the mean.
+            self._graph = _filters(first, _mean(first.layout.nb_channels), speed)
 
     def takes(self, frame: AudioFrame) -> bool:
         """Whether `frame` is of the kind this run began with."""
@@ -68,6 +55,32 @@ class Resampler:
             parts.append(np.asarray(out.to_ndarray(), dtype=np.int16).reshape(-1, self._channels))
         joined = np.concatenate(parts) if parts else np.empty((0, self._channels), np.int16)
         return np.ascontiguousarray(joined.T)
+
+
+def _filters(first: AudioFrame, mixer: str, speed: float) -> Graph:
+    graph = Graph()
+    graph.threads = 1  # before any filter; a thread per core would not fit the address-space limit
+    last = graph.add(
+        "abuffer",
+        time_base=f"1/{first.sample_rate}",
+        sample_rate=str(first.sample_rate),
+        sample_fmt=first.format.name,
+        channel_layout=first.layout.name,
+    )
+    steps = [mixer, f"aformat=sample_rates={SAMPLE_RATE_HZ}:sample_fmts=s16"]
+    if speed != 1.0:
+        steps.append(f"atempo={speed}")
+    for step in (*steps, "abuffersink="):
+        name, arguments = step.split("=", 1)
+        node = graph.add(name, arguments or None)
+        last.link_to(node)
+        last = node
+    graph.configure()
+    return graph
+
+
+def _mean(channels: int) -> str:
+    return "pan=mono|c0=" + "+".join(f"{1 / channels:.6f}*c{i}" for i in range(channels))
 
 
 def _kind(frame: AudioFrame) -> tuple[int, str, int]:

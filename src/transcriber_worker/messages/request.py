@@ -206,7 +206,7 @@ def _allowed(text: str, prefixes: Sequence[ObjectUri], what: str, setting: str, 
 def _name(source: ObjectUri, prefixes: Sequence[ObjectUri]) -> str:
     """The object's whole name; for files what lies below the allowed root, for URLs the path without its token."""
     name = _whole_name(source, prefixes)
-    if not name or name.endswith("/"):
+    if source.is_prefix or not name or name.endswith("/"):
         raise RejectJob(Reason.INVALID_REQUEST, "source names a folder: name one audio file")
     return name
 

@@ -130,7 +130,7 @@ UNEXPECTED_ERROR = LogEvent(
 JOB_FINISHED = LogEvent(
     "job.finished",
     "info",
-    "An attempt ended, whatever the outcome: the one line of a job that goes well.",
+    "A job ended well, now or before (already_done): its one line.",
     (
         "outcome",
         "queue_wait_s",
@@ -184,7 +184,6 @@ DELIVERY_INVALID = LogEvent(
 ENVIRONMENT_DOWN = LogEvent(
     "environment.down", "error", "Something of our own is down; no job is charged.", ("reason", "message", "stage")
 )
-ENVIRONMENT_UP = LogEvent("environment.up", "info", "It answers again.", ("reason", "paused_s"))
 HEARTBEAT_FAILED = LogEvent(
     "heartbeat.failed", "warning", "A claim or lease could not be renewed; tried again.", ("error", "message")
 )

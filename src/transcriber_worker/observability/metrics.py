@@ -69,7 +69,7 @@ class Metrics:
 
     # Claims and leases
     claims_lost = counter(
-        "transcriber_claims_lost_total", "Jobs wanted but held by another living worker, or lost in the race for them."
+        "transcriber_claims_lost_total", "Jobs dropped here because somebody else had taken them over."
     )
     lease_renewals = counter("transcriber_lease_renewals_total", "Renewals of claims and broker leases that succeeded.")
     lease_renewal_failures = counter(
@@ -87,7 +87,9 @@ class Metrics:
         "transcriber_job_seconds", "Seconds from claim to settlement of a completed job.", LONG_BUCKETS_S
     )
     queue_wait_seconds = histogram(
-        "transcriber_queue_wait_seconds", "Seconds from publication to the beginning of an attempt.", LONG_BUCKETS_S
+        "transcriber_queue_wait_seconds",
+        "Seconds from publication to the beginning of the attempt, of jobs completed by their first.",
+        LONG_BUCKETS_S,
     )
     publish_to_result_seconds = histogram(
         "transcriber_publish_to_result_seconds",

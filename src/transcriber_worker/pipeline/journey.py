@@ -154,6 +154,7 @@ class Journey:
                 windows_ahead=self._settings.media.windows_ahead,
                 cancel=trip.cancel,
                 watch=trip.watch,
+                findings=trip.findings,
                 reached=trip.reached,
                 on_heard=lambda part: trip.progress.heard(part.core.end_s),
             )

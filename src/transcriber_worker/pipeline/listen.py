@@ -12,7 +12,7 @@ from transcriber_worker.inference.base import Hearing
 from transcriber_worker.media.base import MediaStream
 from transcriber_worker.observability.labels import Stage
 from transcriber_worker.pipeline.milestones import Milestone
-from transcriber_worker.pipeline.outcome import Stopwatch
+from transcriber_worker.pipeline.outcome import Findings, Stopwatch
 from transcriber_worker.transcript.assemble import HeardPart
 
 
@@ -23,6 +23,7 @@ def listen(
     windows_ahead: int,
     cancel: CancelToken,
     watch: Stopwatch,
+    findings: Findings,
     reached: Callable[[Milestone], None],
     on_heard: Callable[[HeardPart], None],
 ) -> list[HeardPart]:
@@ -33,6 +34,7 @@ def listen(
 
     def hear_next() -> None:
         window, future = waiting.popleft()
+        findings.windows_waiting = len(waiting)
         with watch.stage(Stage.TRANSCRIBE):
             heard = result_of(future, cancel)
         part = HeardPart.of(window, heard)
@@ -47,6 +49,7 @@ def listen(
         if window is None:
             break
         waiting.append((window, hearing.submit(window)))
+        findings.windows_waiting = len(waiting)
         reached(Milestone.WINDOW_SUBMITTED)
         while len(waiting) > windows_ahead:
             hear_next()

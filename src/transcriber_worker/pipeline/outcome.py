@@ -43,6 +43,8 @@ class Findings:
     audio_s: float = 0.0
     speech_s: float = 0.0
     tokens: int = 0
+    windows_waiting: int = 0
+    """Cut and not yet heard, at this moment."""
     segments: int = 0
     words: int = 0
     language: str | None = None

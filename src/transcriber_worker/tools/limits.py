@@ -12,6 +12,7 @@ from transcriber_worker.domain.audio import SAMPLE_RATE_HZ
 from transcriber_worker.inference.model_catalogue import CATALOGUE, WEIGHTS
 from transcriber_worker.settings import MIB, Settings
 
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _WORKER_BYTES = 400 * MIB
 """Interpreter and libraries, measured at 330 MiB."""
 _WORKING_SET_BYTES = 500 * MIB
@@ -83,7 +84,7 @@ def nearest(directory: Path) -> Path:
 def _cpu_quota() -> int:
     """Whole cores a container may use at a time, at least one; as many as one likes where there is no such limit."""
     with suppress(OSError, ValueError, ZeroDivisionError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = _CPU_QUOTA.read_text().split()
         return max(1, int(quota) // int(period))
     return sys.maxsize
 

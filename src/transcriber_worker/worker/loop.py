@@ -70,6 +70,9 @@ class Worker:
         self._pause = Pause(clock)
         self._never = threading.Event()
         self._started = 0
+        metrics.deferred_deliveries.set_function(lambda: len(self._waiting))
+        metrics.unfinished_jobs.set_function(lambda: len(self._running) + len(self._waiting))
+        metrics.windows_waiting.set_function(self._windows_waiting)
         self._idle_since = 0.0
 
     def run(self, stop: StopRequest) -> None:
@@ -179,7 +182,6 @@ class Worker:
             self._waiting.keep(running.delivery, alone=True)
         elif ending is not None:
             self._environment_up()
-        self._metrics.deferred_deliveries.set(len(self._waiting))
 
     def _environment_down(self, reason: PauseReason, message: str) -> None:
         if self._pause.begin():
@@ -223,6 +225,9 @@ class Worker:
             self._see_to_ended(_TURN_S)
         for delivery in self._waiting.empty():
             self._give_back(delivery)
+
+    def _windows_waiting(self) -> int:
+        return sum(running.outcome.findings.windows_waiting for running in list(self._running.values()))
 
     def _give_back(self, delivery: Delivery) -> None:
         try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.speech import PROJECT
 from transcriber_worker.domain.errors import WorkerBroken
 from transcriber_worker.inference import model_files
 from transcriber_worker.inference.model_catalogue import CATALOGUE, WEIGHTS, NamedModel
@@ -143,3 +144,9 @@ def test_every_file_of_every_named_model_is_pinned(name: str) -> None:
         assert "preprocessor_config.json" in model.digests  # 128 mel bands, which nothing else says
     if model.packaged:
         assert set(model.packaged.members) == set(model.digests)
+
+
+def test_the_manual_lists_every_named_model_with_its_revision() -> None:
+    manual = (PROJECT / "docs" / "models.md").read_text()
+    for name, model in CATALOGUE.items():
+        assert f"| `{name}` | {model.repository} | `{model.revision[:8]}` |" in manual

@@ -67,3 +67,20 @@ def test_files_that_always_wait_take_turns(count: int, rounds: int) -> None:
     rota = Rota()
     files = [rota.join(Priority.NORMAL, None) for _ in range(count)]
     assert [rota.pick(files) for _ in range(count * rounds)] == files * rounds
+
+
+@given(st.integers(1, 6), st.integers(1, 30))
+def test_a_stream_of_newcomers_does_not_starve_those_who_wait(count: int, newcomers: int) -> None:
+    rota = Rota()
+    waiting = [rota.join(Priority.NORMAL, None) for _ in range(count)]
+    expected = list(waiting)
+    picked = []
+    for _ in range(newcomers):
+        newcomer = rota.join(Priority.NORMAL, None)
+        waiting.append(newcomer)
+        expected.append(newcomer)
+        ticket = rota.pick(waiting)
+        assert ticket is not None
+        picked.append(ticket)
+        waiting.remove(ticket)
+    assert picked == expected[:newcomers]

@@ -210,8 +210,10 @@ def test_a_clip_is_the_same_stretch_of_the_whole(tmp_path: Path, ending: str) ->
     assert decoder.start_sample == round(clip.start_s * SAMPLE_RATE_HZ)
     assert decoder.end_s == pytest.approx(clip.end_s)
     assert decoder.decoded_s == pytest.approx(clip.duration_s, abs=0.01)
-    wanted = whole[0, decoder.start_sample :][: pcm.shape[1]]
-    assert abs(lag_samples(pcm[0], wanted)) <= 16
+    lag = lag_samples(pcm[0], whole[0, decoder.start_sample :])
+    # Timestamps of mkv are milliseconds; those of wma lie up to a packet beside the audio.
+    assert abs(lag) <= (0.1 * SAMPLE_RATE_HZ if ending == "wma" else 16)
+    wanted = whole[0, decoder.start_sample - lag :][: pcm.shape[1]]
     assert rms(pcm[0].astype(np.int32) - wanted) < 0.2 * rms(wanted)
 
 

@@ -61,7 +61,7 @@ def test_a_source_alone_is_valid() -> None:
         {"clip": {"start_s": 1}},
         {"clip": {"start_s": 1, "end_s": 2, "x": 3}},
         {"attributes": {"a": 1}},
-        {"id": "a\n"},
+        {"id": "a\tb"},
         {"formats": ["pdf"]},
     ],
 )

@@ -8,7 +8,6 @@ from tests.builders import make_request, make_rules, uri
 from transcriber_worker.domain.audio import Span
 from transcriber_worker.domain.errors import Reason, RejectJob, RetryJob
 from transcriber_worker.domain.job import Channels, Format, Job, Priority, Task
-from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.messages.request import Request, RequestRules, to_job, validate_request
 
 RULES = make_rules(
@@ -362,7 +361,7 @@ def test_one_output_is_one_job_however_its_slashes_are_written(spelling: str) ->
 
 
 def test_a_name_too_long_for_any_result_event_is_refused() -> None:
-    rules = make_rules((ObjectUri.parse("oci://calls@ns/").__str__(),))
+    rules = make_rules(("oci://calls@ns/",))
     assert job(rules, source="oci://calls@ns/" + "x" * 1024).name == "x" * 1024
     with pytest.raises(RejectJob, match="bytes"):
         job(rules, source="oci://calls@ns/" + "\N{SLEEPING SYMBOL}" * 4000)
