@@ -214,6 +214,7 @@ class BrokerContract:
         (delivery,) = take(harness, worker, 1)
 
         delivery.give_back(10.0)
+        delivery.settle()
 
         with pytest.raises(LeaseLost):
             delivery.extend()

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -59,6 +59,14 @@ def before_change(number: int, act: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _hook.before_change = None
+
+
+def _without_hook(act: Callable[[], Sequence[object]]) -> Sequence[object]:
+    hook, _hook.before_change = _hook.before_change, None
+    try:
+        return act()
+    finally:
+        _hook.before_change = hook
 
 
 def die() -> None:
@@ -136,7 +144,7 @@ def test_whenever_workers_are_killed_nothing_is_lost(kills: list[int]) -> None:
         assert spool.left() == set()
 
 
-@pytest.mark.parametrize("number", range(24))
+@pytest.mark.parametrize("number", range(30))
 def test_a_kill_and_a_newer_recording_of_that_name_lose_neither(spool: Spool, number: int) -> None:
     """Between the kill and the recovery, somebody drops the next one."""
     spool.drop("call.mp3", b"older")
@@ -158,7 +166,7 @@ def test_a_kill_and_a_newer_recording_of_that_name_lose_neither(spool: Spool, nu
 
 
 @pytest.mark.parametrize("drop_again", [False, True], ids=["", "and-another-of-that-name-appears"])
-@pytest.mark.parametrize("number", range(24))
+@pytest.mark.parametrize("number", range(30))
 def test_a_stopped_worker_that_goes_on_loses_nothing(spool: Spool, number: int, *, drop_again: bool) -> None:
     """Stopped before any change for longer than a lease, while another finishes what it began."""
     spool.drop("calls/call.mp3", b"first")
@@ -186,6 +194,24 @@ def test_a_stopped_worker_that_goes_on_loses_nothing(spool: Spool, number: int, 
 
     assert set(spool.heard) == ({b"first", b"second"} if drop_again else {b"first"})
     assert spool.left() == set()
+
+
+@pytest.mark.parametrize("number", range(8, 30))
+def test_an_adoption_under_way_is_left_to_its_worker(spool: Spool, number: int) -> None:
+    """Stopped for less than a lease: from its first step, no other worker touches it."""
+    spool.drop("call.mp3", b"audio")
+    other = spool.connect()
+    received: list[object] = []
+
+    def look() -> None:
+        if any((spool.root / "adopting").iterdir()):
+            received.extend(_without_hook(lambda: other.receive(1, 0.0)))
+            spool.clock.advance(0.5)
+
+    with before_change(number, look):
+        mine = spool.connect().receive(1, 0.0)
+
+    assert (len(mine), received) == (1, [])
 
 
 @given(st.text(min_size=1).filter(lambda name: name.strip("/")))
