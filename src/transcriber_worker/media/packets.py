@@ -26,6 +26,10 @@ def demux(container: InputContainer, stream: AudioStream, on_error: DamageCount)
             return
         except MemoryError:
             raise
+        except IndexError:
+            # PyAV trips over streams that turned up on the way when it flushes the decoders at the end.
+            yield Packet()
+            return
         except av.error.FFmpegError:
             errors += 1
             on_error.packets += 1

@@ -106,7 +106,11 @@ class Attempts:
             trip = Traveller(
                 job, claim, cancel, outcome.watch, outcome.findings, partial(self._observer, job.id), progress
             )
-            return self._end(delivery, trip, source, outcome)
+            try:
+                return self._end(delivery, trip, source, outcome)
+            except EnvironmentDown:
+                self._claims.let_go(claim)
+                raise
 
     def _end(
         self, delivery: Delivery, trip: Traveller, source: Source | RejectJob | RetryJob, outcome: Outcome
@@ -115,10 +119,7 @@ class Attempts:
         job, claim = trip.job, trip.claim
         try:
             self._travel(delivery, trip, source)
-        except (LeaseLost, WorkerBroken):
-            raise
-        except EnvironmentDown:
-            self._endings.let_go(claim)
+        except (EnvironmentDown, LeaseLost, WorkerBroken):
             raise
         except JobCancelled:
             self._endings.cancel(delivery, job, claim, trip.watch.current)

@@ -9,10 +9,10 @@ from typing import Any
 
 from transcriber_worker.brokers.base import Message
 from transcriber_worker.domain.clock import Clock
-from transcriber_worker.domain.errors import JobCancelled, LeaseLost
+from transcriber_worker.domain.errors import EnvironmentDown, JobCancelled, LeaseLost
 from transcriber_worker.domain.job import Job
 from transcriber_worker.messages.result import ProgressData, ResultEvent
-from transcriber_worker.pipeline.records import TERMINAL, JobRecord, JobRecords, JobState, StoredRecord
+from transcriber_worker.pipeline.records import TERMINAL, BrokenRecord, JobRecord, JobRecords, JobState, StoredRecord
 from transcriber_worker.storage.base import ConditionFailed
 
 
@@ -125,6 +125,8 @@ class Claims:
         self._worker_id = worker_id
         self._lease_s = lease_s
         self._clock = clock
+        self._let_go: set[str | None] = set()
+        """Tokens of claims that this worker gave up while the store could not be told."""
 
     def acquire(
         self, job: Job, message: Message, source: SourceVersion | None, *, alone: bool
@@ -134,10 +136,15 @@ class Claims:
 
         `source`: None where it can't be seen. `alone`: nothing else runs in this worker, nor will while this job does.
         """
-        found = self._records.read(job.id)
+        try:
+            found = self._records.read(job.id)
+        except BrokenRecord as broken:
+            if broken.fresh(self._lease_s):
+                return Refusal.HELD  # a newer release's, perhaps, and its worker alive
+            return self._write(self._first(job, message, source, alone=alone), broken.info.etag)
         if found is None:
             return self._write(self._first(job, message, source, alone=alone), None)
-        if found.held:
+        if found.held and found.record.token not in self._let_go:
             return Refusal.HELD
         if _answers(found.record, job, message, source):
             return self._answer(found, message)
@@ -145,6 +152,17 @@ class Claims:
         if record.suspect and not alone and record.state is not JobState.CANCELLING:
             return Refusal.MUST_RUN_ALONE
         return self._write(record, found.info.etag)
+
+    def let_go(self, claim: Claim) -> None:
+        """Our environment is down: nothing is counted, the message stays ours. Where the store can't be told, this
+        worker remembers, so that it does not take itself for one that died."""
+        token = claim.record.token
+        try:
+            claim.release()
+        except EnvironmentDown:
+            self._let_go.add(token)
+        except LeaseLost:
+            return
 
     def _answer(self, found: StoredRecord, message: Message) -> JobRecord | Refusal:
         """The ended job's record, now saying that it answers this message too, for whoever waits for it."""
@@ -186,7 +204,7 @@ class Claims:
         if old.state in TERMINAL:
             fresh = self._first(job, message, source, alone=alone)
             return fresh.model_copy(update={"revision": old.revision + 1, "beat": old.beat + 1})
-        died = old.token is not None
+        died = old.token is not None and old.token not in self._let_go
         return old.model_copy(
             update={
                 "state": JobState.CANCELLING if old.state is JobState.CANCELLING else JobState.RUNNING,

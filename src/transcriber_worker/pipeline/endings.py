@@ -9,7 +9,7 @@ from typing import Any
 
 from transcriber_worker.brokers.base import Broker, Delivery, Letter, Message
 from transcriber_worker.domain.clock import Clock
-from transcriber_worker.domain.errors import EnvironmentDown, LeaseLost, Reason, RejectJob, RetryJob
+from transcriber_worker.domain.errors import Reason, RejectJob, RetryJob
 from transcriber_worker.domain.job import Job
 from transcriber_worker.domain.uri import ObjectUri, redacted
 from transcriber_worker.messages.dead_letter import MAX_INLINE_BODY_BYTES, DeadLetter, dead_letter
@@ -117,11 +117,6 @@ class Endings:
         if claim is not None:
             claim.release()
         delivery.give_back()
-
-    def let_go(self, claim: Claim) -> None:
-        """Our environment is down: nothing is counted, the message stays ours. As far as the store still answers."""
-        with suppress(EnvironmentDown, LeaseLost):
-            claim.release()
 
     def bury_unread(self, delivery: Delivery, error: RejectJob) -> None:
         """A body that names no job: the letter goes under a hash of its bytes and origin."""

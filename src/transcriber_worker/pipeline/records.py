@@ -1,6 +1,7 @@
 """Job records: the one truth about a job, in the worker's private state prefix, written by conditional put."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -8,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from transcriber_worker.domain.errors import EnvironmentDown, RejectJob, RetryJob
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.messages.result import Failure, ProgressData, ResultEvent
 from transcriber_worker.storage.base import IfAbsent, IfMatch, ObjectInfo, ObjectNotFound, ObjectStore
@@ -85,11 +87,23 @@ class StoredRecord:
         return claimed and info.observed_at < info.modified_at + record.lease_s
 
 
+class BrokenRecord(ValueError):
+    """What lies under a record's name is none that this release can read."""
+
+    def __init__(self, job_id: str, info: ObjectInfo, problems: int) -> None:
+        super().__init__(f"the record of job {job_id} is broken, or of a newer release: {problems} problems")
+        self.info = info
+
+    def fresh(self, lease_s: float) -> bool:
+        """Whether it was written within the last `lease_s`, by the store's clock."""
+        return self.info.observed_at < self.info.modified_at + lease_s
+
+
 class JobRecords:
     """Reads and writes records below a private prefix. Thread-safe.
 
-    Besides what the store raises: a record that can't be read counts as absent for readers, but not for writers, who
-    then replace exactly what they saw.
+    Raises what the store raises, but whatever it has against an object below our own prefix is `EnvironmentDown`: no
+    job is to blame for that.
     """
 
     def __init__(self, store: ObjectStore, prefix: ObjectUri) -> None:
@@ -97,15 +111,16 @@ class JobRecords:
         self._prefix = prefix
 
     def read(self, job_id: str) -> StoredRecord | None:
-        """The record of a job, if there is one; raises `ValueError` where it is no record."""
+        """The record of a job, if there is one; raises `BrokenRecord`."""
         try:
-            body, info = self._store.read(self._uri(job_id))
+            with _our_own():
+                body, info = self._store.read(self._uri(job_id))
         except ObjectNotFound:
             return None
         try:
             return StoredRecord(JobRecord.model_validate_json(body), info)
         except ValidationError as error:
-            raise ValueError(f"the record of job {job_id} is broken: {error.error_count()} problems") from None
+            raise BrokenRecord(job_id, info, error.error_count()) from None
 
     def create(self, record: JobRecord) -> ObjectInfo:
         """Write a job's first record; raises `ConditionFailed` where there is one."""
@@ -117,7 +132,8 @@ class JobRecords:
 
     def link_request(self, request_id: str, job_id: str) -> None:
         """Let `status` and `cancel` find a job by its publisher's id; the latest wins."""
-        self._store.write(self._request_uri(request_id), job_id.encode(), "text/plain")
+        with _our_own():
+            self._store.write(self._request_uri(request_id), job_id.encode(), "text/plain")
 
     def find(self, id_: str) -> StoredRecord | None:
         """The record of a job by its own id or by its request's."""
@@ -131,21 +147,33 @@ class JobRecords:
         return self.read(job_id)
 
     def all(self) -> Iterator[StoredRecord]:
-        """Every job's record, in no order that means anything."""
+        """Every job's record that can be read, in no order that means anything."""
         for uri in self._store.list(self._prefix.child("jobs/")):
-            found = self.read(uri.basename.removesuffix(".json"))
+            try:
+                found = self.read(uri.basename.removesuffix(".json"))
+            except BrokenRecord:
+                continue
             if found is not None:
                 yield found
 
     def _write(self, record: JobRecord, condition: IfAbsent | IfMatch) -> ObjectInfo:
         body = record.model_dump_json(exclude_defaults=True, indent=1).encode()
-        return self._store.write(self._uri(record.job_id), body, "application/json", condition)
+        with _our_own():
+            return self._store.write(self._uri(record.job_id), body, "application/json", condition)
 
     def _uri(self, job_id: str) -> ObjectUri:
         return self._prefix.child(f"jobs/{job_id}.json")
 
     def _request_uri(self, request_id: str) -> ObjectUri:
         return self._prefix.child(f"requests/{sha256(request_id.encode()).hexdigest()[:32]}")
+
+
+@contextmanager
+def _our_own() -> Iterator[None]:
+    try:
+        yield
+    except (RejectJob, RetryJob) as error:
+        raise EnvironmentDown(f"job records: {error.message}") from error
 
 
 def _is_job_id(text: str) -> bool:

@@ -31,7 +31,7 @@ def find_letter(broker: Broker, id_: str) -> DeadLetter | None:
     if letter is not None:
         with suppress(ValueError):  # what is no letter of ours is passed over here too
             return DeadLetter.from_bytes(letter.body)
-    return next((found for found in all_letters(broker) if found.request_id == id_), None)
+    return next((found for found in all_letters(broker) if id_ and found.request_id == id_), None)
 
 
 def redrive(broker: Broker, store: ObjectStore, letter: DeadLetter) -> str:

@@ -122,9 +122,7 @@ def _refuse_collisions(sources: Iterable[Source]) -> None:
     for source in sources:
         other = by_name.setdefault(source.name, source) if source.file else source
         if other is not source:
-            message = (
-                f"{other.text} and {source.text} would both be called {source.name}: submit them one after the other"
-            )
+            message = f"{other.text} and {source.text} would both be called {source.name}"
             raise RejectJob(Reason.INVALID_REQUEST, f"{message}: submit them from a directory above both")
 
 

@@ -1,9 +1,11 @@
 """`check-config`: what it finds in settings of the right form, and the proof that they fit the machine."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.builders import make_settings
@@ -48,7 +50,8 @@ def test_good_settings_have_no_problems(tmp_path: Path) -> None:
 def test_what_can_not_work_is_refused_by_path_with_a_remedy(
     tmp_path: Path, section: str, key: str, value: Any, path: str
 ) -> None:
-    (problem,) = {**found(tmp_path, **{section: {key: value}})}.values()
+    sections: dict[str, Any] = {section: {key: value}}
+    (problem,) = found(tmp_path, **sections).values()
     assert problem.path == path
     assert problem.remedy
 
@@ -208,7 +211,7 @@ def test_scratch_in_memory_counts_and_on_disk_it_does_not(tmp_path: Path, monkey
         Partition(memory, "tmpfs"),
         Partition(over, "tmpfs"),
     ]
-    monkeypatch.setattr(limits.psutil, "disk_partitions", lambda **_: mounts)
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: mounts)
     on_disk = needed(disk, max_source_bytes=MIB)
     for scratch in (memory, memory / "a/b", tmp_path / "link" / "a", over):
         assert needed(scratch, max_source_bytes=MIB) - on_disk == 300 * MIB
@@ -230,5 +233,5 @@ def test_a_containers_share_of_the_cores_is_what_it_has(
     control = tmp_path / "cpu.max"
     control.write_text(text)
     monkeypatch.setattr(limits, "_CPU_QUOTA", control)
-    monkeypatch.setattr(limits.os, "sched_getaffinity", lambda _: set(range(16)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
     assert Machine.this().cores == (cores or 16)
