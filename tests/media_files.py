@@ -92,13 +92,11 @@ def write_media(path: Path, pcm: Pcm, *, options: Mapping[str, str] | None = Non
         stream.codec_context.open()
         size = stream.codec_context.frame_size or 4096
         at = round(shift_s * rate)
-        while fifo.samples:
-            part = fifo.read(size, partial=True)
-            assert part is not None
-            part.pts = at
-            part.time_base = Fraction(1, rate)
-            at += part.samples
-            container.mux(stream.encode(part))
+        while (piece := fifo.read(size, partial=True)) is not None:
+            piece.pts = at
+            piece.time_base = Fraction(1, rate)
+            at += piece.samples
+            container.mux(stream.encode(piece))
         container.mux(stream.encode(None))
     return path
 
@@ -106,7 +104,7 @@ def write_media(path: Path, pcm: Pcm, *, options: Mapping[str, str] | None = Non
 def decode(path: Path, *, split: bool = False, clip: Span | None = None, speed: float = 1.0) -> tuple[Pcm, Decoder]:
     """All samples of a file, int16, (channels, n), and the decoder that made them, in this process."""
     with path.open("rb", buffering=0) as file:
-        media = open_media(file)  # type: ignore[arg-type]
+        media = open_media(file)
         decoder = Decoder(media, DecodeOptions(split, clip, speed, 36_000.0))
         blocks = list(decoder.blocks())
         media.container.close()
@@ -150,3 +148,14 @@ def wav_bytes(pcm: Pcm) -> bytes:
         file.setframerate(SAMPLE_RATE_HZ)
         file.writeframes(np.ascontiguousarray(rows.T).tobytes())
     return buffer.getvalue()
+
+
+def long_silence(path: Path, seconds: float) -> Path:
+    """A wav file of any length that takes no room on the disk."""
+    length = round(seconds * SAMPLE_RATE_HZ) * 2
+    head = bytearray(wav_bytes(silence(0.0))[:44])
+    head[4:8], head[40:44] = (36 + length).to_bytes(4, "little"), length.to_bytes(4, "little")
+    path.write_bytes(head)
+    with path.open("r+b") as file:
+        file.truncate(44 + length)
+    return path

@@ -62,10 +62,8 @@ def decoded(path: Path) -> Pcm:
 
 
 def slabs(pcm: Pcm, slab_s: float = 300.0) -> list[Window]:
-    """Cut a recording into windows at pauses, with faster-whisper's own voice activity detection.
-
-    A cut falls into the middle of the last pause before the bound; pauses are what lies between stretches of speech.
-    """
+    """Cut a recording into windows with faster-whisper's own voice activity detection, each as many whole stretches of
+    speech as fit into `slab_s`."""
     from faster_whisper.vad import get_speech_timestamps
 
     found: Any = get_speech_timestamps(pcm.astype(np.float32) / 32768.0)

@@ -1,13 +1,14 @@
 """Every knob, nested by room. YAML from a ConfigMap, overridden by the environment
 (`TRANSCRIBER__ENGINE__CONCURRENCY=8`). Secrets only by reference. Each adapter receives only its own section."""
 
+import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -25,6 +26,12 @@ class Section(BaseModel):
     """A part of the settings: unknown keys are refused by name, values can't change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _at_home(cls, value: Any) -> Any:
+        """`~` in a path, which only a shell would have replaced."""
+        return Path(os.path.expanduser(value)) if isinstance(value, Path) else value  # noqa: PTH111 - no user is no error
 
 
 class BrokerKind(StrEnum):
@@ -160,7 +167,11 @@ class TranscriptSettings(Section):
 
 
 class WorkerSettings(Section):
-    id: str | None = Field(None, description="Name in records and logs. Default: host name and process id.")
+    id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description="Name in records, logs and of its folder on scratch. Default: host name and process id.",
+    )
     max_jobs_in_flight: int | Literal["auto"] = Field(
         "auto", description="Jobs claimed at once; auto: what the engine works on at once, plus two being fetched."
     )

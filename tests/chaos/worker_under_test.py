@@ -15,12 +15,16 @@ from typing import Any
 
 from transcriber_worker.app import run_worker
 from transcriber_worker.domain.errors import EnvironmentDown, WorkerBroken
+from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.inference import fake
-from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.settings import Settings
+from transcriber_worker.storage import directory
+from transcriber_worker.storage.base import Condition, ObjectInfo
 from transcriber_worker.worker.signals import StopRequest
 
 BROKEN = 70
+COMMITTING = "committing"
+"""A moment more than there are milestones: the claim is proven, the transcript not yet written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class Saboteur:
         self._done = False
         self._lock = threading.Lock()
 
-    def __call__(self, job_id: str, milestone: Milestone, /) -> None:
+    def __call__(self, job_id: str, milestone: str, /) -> None:
         plan = self._plan
         if milestone != plan.milestone or (plan.jobs is not None and job_id not in plan.jobs):
             return
@@ -69,16 +73,30 @@ class Saboteur:
         return log.read_text().split().count(job_id) if log and log.exists() else 0
 
 
+def watch_commits(saboteur: Saboteur) -> None:
+    """Tell the saboteur of `COMMITTING`."""
+
+    class WatchedStore(directory.DirectoryStore):
+        def write(self, uri: ObjectUri, body: bytes, content_type: str, condition: Condition = None) -> ObjectInfo:
+            if content_type == "application/json" and "/.state/" not in uri.key:
+                saboteur(uri.basename, COMMITTING)
+            return super().write(uri, body, content_type, condition)
+
+    directory.DirectoryStore = WatchedStore  # type: ignore[misc]
+
+
 def main(config: str, plan_json: str) -> int:
     fields: dict[str, Any] = json.loads(plan_json)
     if fields.get("jobs") is not None:
         fields["jobs"] = tuple(fields["jobs"])
     plan = Plan(**fields)
     fake.FakeEngine = functools.partial(fake.FakeEngine, pace=plan.pace)  # type: ignore[misc, assignment]
+    saboteur = Saboteur(plan)
+    watch_commits(saboteur)
     stop = StopRequest()
     stop.install()
     try:
-        run_worker(Settings.load(Path(config)), stop, config_file=Path(config), observer=Saboteur(plan))
+        run_worker(Settings.load(Path(config)), stop, config_file=Path(config), observer=saboteur)
     except (WorkerBroken, EnvironmentDown) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return BROKEN

@@ -133,6 +133,19 @@ class TestDroppedRequests:
         assert {Path(json.loads(it.message.body)["source"]).name for it in deliveries} == {"huge.json", "link.json"}
         assert harness.names("audio") == ["huge.json", "link.json"]
 
+    @pytest.mark.parametrize("body", [b"no envelope", b"[]\nbody", b""])
+    def test_a_message_that_lacks_its_envelope_is_delivered_as_it_is(
+        self, harness: SpoolHarness, worker: DirectoryBroker, body: bytes
+    ) -> None:
+        """Somebody edited what we had published."""
+        worker.publish(b"{}", {"traceparent": "00-1-2-01"})
+        (published,) = (harness.path / "inbox").iterdir()
+        published.write_bytes(body)
+
+        (delivery,) = take(harness, worker, 1)
+
+        assert (delivery.message.body, delivery.message.headers) == (body, {})
+
 
 class TestDroppedRecordings:
     def test_a_recording_counts_as_a_request_for_it(self, harness: SpoolHarness, worker: DirectoryBroker) -> None:
@@ -506,6 +519,26 @@ class TestTrouble:
         assert list(worker.receive(1, 10.0)) == []
         assert harness.names("adopting") == []
         assert harness.names("inbox") == ["theirs/1.json", "theirs/1.mp3"]
+
+    @pytest.mark.parametrize(
+        "error", [PermissionError(errno.EACCES, "not yours"), FileNotFoundError(errno.ENOENT, "gone")]
+    )
+    def test_a_sub_folder_that_can_t_be_read_stops_nobody(
+        self, harness: SpoolHarness, worker: DirectoryBroker, monkeypatch: pytest.MonkeyPatch, error: OSError
+    ) -> None:
+        harness.drop("theirs/1.mp3", age_s=30)
+        harness.drop("2.mp3", age_s=20)
+        scandir = os.scandir
+
+        def forbid(path: Path) -> object:
+            if path == harness.path / "inbox" / "theirs":
+                raise error
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", forbid)
+
+        (delivery,) = take(harness, worker, 1)
+        assert delivery.message.origin == "spool:inbox/2.mp3"
 
     def test_an_inbox_that_can_t_be_taken_from_is_trouble(
         self, harness: SpoolHarness, worker: DirectoryBroker, monkeypatch: pytest.MonkeyPatch

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -282,6 +283,24 @@ class TestUnfinishedWrites:
             (root / os.fsdecode(name)).write_bytes(b"1")
 
         assert [uri.basename for uri in store.list(ObjectUri.from_path(root, prefix=True))] == ["fine.wav"]
+
+
+class TestReads:
+    def test_a_file_that_is_written_to_meanwhile_is_read_again_later(
+        self, store: DirectoryStore, root: Path, uri: ObjectUri, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody else's file: what we write appears as a whole."""
+        store.write(uri, b"1", "text/plain")
+
+        class Growing(FileIO):
+            def readall(self) -> bytes:
+                with (root / "call.wav").open("ab") as growing:
+                    growing.write(b"2")
+                return super().readall()
+
+        monkeypatch.setattr(directory, "FileIO", Growing)
+        with pytest.raises(RetryJob, match="being written to"):
+            store.read(uri)
 
 
 class TestDownloads:

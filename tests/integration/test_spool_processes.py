@@ -41,9 +41,8 @@ def test_three_processes_share_300_messages_and_a_kill_loses_none(tmp_path: Path
     events = [_parsed(lines), *(_parsed(log.read_bytes().splitlines(keepends=True)) for log in logs)]
     settled = [name for worker in events for event, name, _ in worker if event == "settled"]
     recovered = _drain_after_leases(settings)
-    assert set(settled) | set(recovered) == everything
+    assert everything - set(settled) - set(recovered) <= _settled_untold(events[0])
     assert len(settled) == len(set(settled))
-    # What the victim had settled by unlinking it may not have been told any more; nothing else comes twice.
     assert set(settled).isdisjoint(recovered)
     assert _held_twice_at_once(events) == []
 
@@ -87,6 +86,12 @@ def _drain_after_leases(settings: DirectoryBrokerSettings) -> list[str]:
     assert not any((settings.path / "leased").iterdir())
     assert not any((settings.path / "adopting").iterdir())
     return found
+
+
+def _settled_untold(events: list[tuple[str, str, int]]) -> set[str]:
+    """The one message that the killed worker may have settled just before it could say so."""
+    last = [(event, name) for event, name, _ in events if event != "got"][-1:]
+    return {name for event, name in last if event == "held"}
 
 
 def _held_twice_at_once(events: list[list[tuple[str, str, int]]]) -> list[str]:

@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.deployment import BRIEF, deployed, until
+from tests.chaos.deployment import BRIEF, LONG, deployed, until
 from tests.chaos.verdicts import assert_all_done
 from tests.chaos.worker_under_test import Plan
 from transcriber_worker.observability import events
@@ -67,6 +67,26 @@ def test_a_second_signal_hands_back_at_once_while_the_engine_is_busy(tmp_path: P
         deployment.start()
         deployment.run_to_end(job)
         assert_all_done(deployment, [job])
+
+
+def test_what_can_not_fit_is_back_at_once_while_another_job_uses_the_grace(tmp_path: Path) -> None:
+    """Of one job it is known after its first window that it needs longer than the grace, of the other nothing yet."""
+    settings = worker_settings(drain_s=9.0, max_jobs_in_flight=2)
+    with deployed(tmp_path, **LEASES, worker=settings, engine={"concurrency": 1}) as deployment:
+        too_long = deployment.submit(LONG, "long-1.opus")
+        other = deployment.submit(LONG, "long-2.opus")
+        worker = deployment.start(
+            Plan(milestone=Milestone.WINDOW_HEARD, jobs=(too_long.id,), signal="SIGTERM", pace=0.2)
+        )
+        until(lambda: worker.lines(events.WORKER_DRAINING), "it drains")
+        until(lambda: "inbox" in [path.parent.name for path in deployment.messages()], "one is back", 30.0)
+        assert worker.running
+        assert sorted(path.parent.name for path in deployment.messages()) == ["inbox", "leased"]
+        records = {job.id: record for job in (too_long, other) if (record := deployment.record(job))}
+        assert records[too_long.id].state is JobState.QUEUED
+        assert records[other.id].state is JobState.RUNNING
+        assert worker.ended() == 0
+        assert [path.parent.name for path in deployment.messages()] == ["inbox"] * 2
 
 
 def test_an_idle_worker_stops_at_once(tmp_path: Path) -> None:

@@ -176,6 +176,25 @@ def test_a_section_left_empty_is_told() -> None:
     assert (problem.path, problem.message) == ("engine", "not a section")
 
 
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "/etc", "", "-x", "a b", "x" * 129])
+def test_a_workers_name_is_one_plain_folder_name(name: str) -> None:
+    """It names a folder that is removed with everything in it."""
+    (problem,) = refused(f"worker: {{id: '{name}'}}\n")
+    assert problem.path == "worker.id"
+
+
+@pytest.mark.parametrize("name", ["w1", "gpu-node-7.example.com-1234", "x" * 128])
+def test_host_names_will_do_for_workers(name: str) -> None:
+    assert settings(f"worker: {{id: '{name}'}}\n").worker.id == name
+
+
+def test_paths_may_begin_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    chosen = settings("broker: {directory: {path: ~/spool}}\nmodel: {cache_dir: ~nobody-here/x}\n")
+    assert chosen.broker.directory.path == Path("/home/me/spool")
+    assert chosen.model.cache_dir == Path("~nobody-here/x")
+
+
 @pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
 def test_no_number_is_infinite(value: str) -> None:
     (problem,) = refused(f"worker: {{drain_s: {value}}}\n")

@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     JOB_FAILED = 4
     """A job that was waited for ended without a transcript, or a request was refused."""
     NOT_FOUND = 5
-    """There is no such job or letter, or it is no longer in a state to be changed."""
+    """There is no such job, letter or message, or it is no longer in a state to be changed."""
     UNHEALTHY = 6
     """`healthcheck`: the worker does not answer or says it is not well."""
     UNAVAILABLE = 7

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from transcriber_worker.cli.configs import Commands, add_config_option, settings_of
 from transcriber_worker.cli.exits import ExitCode
+from transcriber_worker.domain.errors import Reason
 
 if TYPE_CHECKING:
     from transcriber_worker.brokers.base import Broker
@@ -23,7 +24,12 @@ def add_commands(commands: Commands) -> None:
     show.add_argument("id", metavar="ID", help="the letter's id, or its request's")
     redrive.add_argument("ids", nargs="*", metavar="ID", help="letters' ids, or their requests'")
     redrive.add_argument("--all", action="store_true", help="every letter there is, instead of IDs")
-    redrive.add_argument("--reason", metavar="CODE", help="with --all: only letters with this reason")
+    redrive.add_argument(
+        "--reason",
+        choices=[reason.value for reason in Reason],
+        metavar="CODE",
+        help="with --all: only letters with this reason",
+    )
     for command, function in ((list_, _list), (show, _show), (redrive, _redrive)):
         add_config_option(command)
         command.set_defaults(command=function)

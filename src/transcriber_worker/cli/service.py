@@ -41,6 +41,9 @@ def _run(chosen: argparse.Namespace) -> ExitCode:
     except EnvironmentDown as error:
         code = ExitCode.UNAVAILABLE
         emit(events.WORKER_BROKEN, error=type(error).__name__, message=str(error), exit_code=int(code))
+    except Exception as error:  # a bug, which must not leave a worker hanging that does nothing
+        code = ExitCode.ERROR
+        emit(events.UNEXPECTED_ERROR, error=type(error).__name__, exc_info=error)
     logging.shutdown()
     sys.stdout.flush()
     # Threads inside the model library can't be asked to stop, and everything of ours is closed by now.

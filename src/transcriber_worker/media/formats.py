@@ -10,15 +10,14 @@ DEMUXERS = (
 )  # fmt: skip
 
 DECODERS = frozenset((
-    "aac", "aac_latm", "ac3", "adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms",
-    "adpcm_swf", "adpcm_yamaha", "alac", "amrnb", "amrwb", "ape", "eac3", "flac", "g722", "g723_1", "g726", "g726le", "g729",
-    "gsm", "gsm_ms", "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "nellymoser", "opus", "pcm_alaw",
-    "pcm_bluray",
-    "pcm_dvd", "pcm_f32be", "pcm_f32le", "pcm_f64be", "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16be_planar",
-    "pcm_s16le", "pcm_s16le_planar", "pcm_s24be", "pcm_s24le", "pcm_s24le_planar", "pcm_s32be", "pcm_s32le",
-    "pcm_s32le_planar", "pcm_s64be", "pcm_s64le", "pcm_s8", "pcm_s8_planar", "pcm_u16be", "pcm_u16le", "pcm_u24be",
-    "pcm_u24le", "pcm_u32be", "pcm_u32le", "pcm_u8", "speex", "truespeech", "tta", "vorbis", "wavpack", "wmalossless",
-    "wmapro", "wmav1", "wmav2", "wmavoice",
+    "aac", "aac_latm", "ac3", "adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms", "adpcm_swf", "adpcm_yamaha", "alac",
+    "amrnb", "amrwb", "ape", "eac3", "flac", "g722", "g723_1", "g726", "g726le", "g729", "gsm", "gsm_ms", "mp1",
+    "mp1float", "mp2", "mp2float", "mp3", "mp3float", "nellymoser", "opus", "pcm_alaw", "pcm_bluray", "pcm_dvd",
+    "pcm_f32be", "pcm_f32le", "pcm_f64be", "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16be_planar", "pcm_s16le",
+    "pcm_s16le_planar", "pcm_s24be", "pcm_s24le", "pcm_s24le_planar", "pcm_s32be", "pcm_s32le", "pcm_s32le_planar",
+    "pcm_s64be", "pcm_s64le", "pcm_s8", "pcm_s8_planar", "pcm_u16be", "pcm_u16le", "pcm_u24be", "pcm_u24le",
+    "pcm_u32be", "pcm_u32le", "pcm_u8", "speex", "truespeech", "tta", "vorbis", "wavpack", "wmalossless", "wmapro",
+    "wmav1", "wmav2", "wmavoice",
 ))  # fmt: skip
 
 COUNTED_TIMESTAMPS = frozenset(("mp3", "aac", "ac3", "eac3", "amr"))

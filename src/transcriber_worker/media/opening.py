@@ -1,6 +1,7 @@
 """Opens one media file from a descriptor that is open already, and nothing else. Runs in the child only."""
 
 import io
+import struct
 from dataclasses import dataclass
 from typing import BinaryIO, NoReturn
 
@@ -16,6 +17,7 @@ from transcriber_worker.media import formats
 
 _READ_BYTES = 131_072
 _HEAD_BYTES = 4096
+_UNKNOWN_SIZE = 0x7FFFFF00
 _PROBE = {"probesize": "5000000", "analyzeduration": "10000000"}
 
 
@@ -76,9 +78,11 @@ def open_media(file: BinaryIO) -> OpenedMedia:
         sample_rate_hz=stream.codec_context.sample_rate or 0,
         duration_s=container.duration / av.time_base if container.duration and container.duration > 0 else None,
     )
-    return OpenedMedia(
-        container, stream, info, origin_s, _stated_end_s(container, stream, origin_s) if stated else None
-    )
+    stated_s = _stated_end_s(container, stream, origin_s) if stated else None
+    if name == "wav":
+        # FFmpeg corrects what the header says by what is there, and so hides that something is missing.
+        stated_s = _wav_length_s(head) or stated_s
+    return OpenedMedia(container, stream, info, origin_s, stated_s)
 
 
 def _open_container(file: BinaryIO) -> InputContainer:
@@ -156,6 +160,19 @@ def _parse_clock(text: str) -> float | None:
     except ValueError:
         return None
     return hours * 3600 + minutes * 60 + seconds
+
+
+def _wav_length_s(head: bytes) -> float | None:
+    """What a wav header says; None where it says nothing (recorders that can't go back write 0 or a huge number)."""
+    at, byte_rate = 12, 0
+    while at + 8 <= len(head):
+        name, size = struct.unpack_from("<4sI", head, at)
+        if name == b"data":
+            return size / byte_rate if byte_rate and 0 < size < _UNKNOWN_SIZE else None
+        if name == b"fmt " and at + 20 <= len(head):
+            (byte_rate,) = struct.unpack_from("<I", head, at + 16)
+        at += 8 + size + size % 2
+    return None
 
 
 def _has_mp3_frame_count(file: BinaryIO, head: bytes) -> bool:

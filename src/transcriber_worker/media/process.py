@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,8 @@ from transcriber_worker.media.protocol import (
 )
 from transcriber_worker.settings import MediaSettings
 
+PROGRAM = (sys.executable, "-P", "-s", "-B", "-m", "transcriber_worker.media.child")
+"""Without the current folder on the module path: a downloaded file must not become a module."""
 START_TIMEOUT_S = 60.0
 _STDERR_BYTES = 4096
 _PIPE_BYTES = 1024 * 1024
@@ -42,7 +45,9 @@ _CRASH_SIGNALS: Final = frozenset((
 class ReaderProcess:
     """One child for one file. To be made in a thread that outlives it: the kernel ends the child with that thread."""
 
-    def __init__(self, settings: MediaSettings, max_payload_bytes: int, clock: Clock) -> None:
+    def __init__(
+        self, settings: MediaSettings, max_payload_bytes: int, clock: Clock, program: Sequence[str] = PROGRAM
+    ) -> None:
         self._settings = settings
         self._max_payload_bytes = max_payload_bytes
         self._clock = clock
@@ -55,7 +60,7 @@ class ReaderProcess:
             "cpu_s": settings.cpu_limit_s,
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-B", "-m", "transcriber_worker.media.child", json.dumps(limits)],
+            [*program, json.dumps(limits)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

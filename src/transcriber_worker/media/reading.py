@@ -157,9 +157,9 @@ class Reading:
 
 def _length_asked_s(media: OpenedMedia, clip: Span | None) -> float | None:
     """How much audio is asked for, as far as the file's header says it reliably."""
-    end_s = media.stated_s
-    if end_s is None:
+    if media.stated_s is None or media.info.duration_s is None:
         return None
+    end_s = min(media.stated_s, media.info.duration_s)
     return end_s if clip is None else min(end_s, clip.end_s) - clip.start_s
 
 

@@ -111,7 +111,9 @@ class Claim:
         if found is not None and found.record == wanted:
             self._record, self._etag = wanted, found.info.etag
             return True
-        if found is None or found.record.token is None or found.record.token != self._record.token:
+        if found is None:  # nobody removes the record of a running job: what we see is not our store
+            raise EnvironmentDown(f"the record of job {wanted.job_id} is gone: is the state prefix mounted?")
+        if found.record.token is None or found.record.token != self._record.token:
             raise LeaseLost
         self._record, self._etag = found.record, found.info.etag
         return False

@@ -24,7 +24,8 @@ class Places:
         state = prefix(storage.state) if storage.state else output.child(".state/")
         sources = [prefix(text) for text in storage.allowed_sources]
         if settings.broker.kind is BrokerKind.DIRECTORY:
-            sources.append(ObjectUri.from_path(settings.broker.directory.path / "audio", prefix=True))
+            # The broker resolves its symlinks too: both must call a recording by one name.
+            sources.append(ObjectUri.from_path(settings.broker.directory.path.resolve() / "audio", prefix=True))
         outputs = [output, *(prefix(text) for text in storage.allowed_outputs)]
         return cls(output, state, RequestRules(tuple(sources), tuple(outputs)))
 

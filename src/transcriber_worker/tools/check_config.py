@@ -56,6 +56,7 @@ def problems(settings: Settings, machine: Machine) -> list[Problem]:
     return [
         *_places(settings),
         *_directories(settings),
+        *_overlaps(settings),
         *_inbox(settings),
         *_model(settings),
         *_limits(settings),
@@ -138,6 +139,16 @@ def _written(settings: Settings) -> dict[str, Path]:
         if uri is not None:
             written[path] = uri.path
     return written
+
+
+def _overlaps(settings: Settings) -> Iterator[Problem]:
+    """Old folders on scratch are removed: nothing that lasts may lie there."""
+    scratch = settings.worker.scratch_dir.expanduser().resolve()
+    lasting = {**_written(settings), "model.cache_dir": settings.model.cache_dir}
+    del lasting["worker.scratch_dir"]
+    for path, directory in lasting.items():
+        if directory.expanduser().resolve().is_relative_to(scratch):
+            yield Problem("worker.scratch_dir", f"{path} lies in it, {scratch}", "name a directory of its own")
 
 
 def _inbox(settings: Settings) -> Iterator[Problem]:

@@ -9,9 +9,7 @@ LOUD = 0.01
 """Mean square of clear speech, about -20 dBFS."""
 
 
-def gated(
-    probabilities: list[list[float]], levels: list[list[float]], piece: int = 1000
-) -> Floats:
+def gated(probabilities: list[list[float]], levels: list[list[float]], piece: int = 1000) -> Floats:
     """`levels`: dB relative to LOUD, per channel and chunk."""
     gate = CrosstalkGate(len(probabilities), 0.5)
     wanted = np.array(probabilities, np.float32)

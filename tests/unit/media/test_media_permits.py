@@ -23,7 +23,7 @@ class Holder:
         self._thread = threading.Thread(target=self._run, args=(permits, order, name, first), daemon=True)
         self._thread.start()
 
-    def _run(self, permits: CpuPermits, order: list[str], name: str, first: bool) -> None:  # noqa: FBT001
+    def _run(self, permits: CpuPermits, order: list[str], name: str, first: bool) -> None:
         try:
             with permits.hold(self.cancel, first=first):
                 order.append(name)
@@ -35,6 +35,10 @@ class Holder:
     def let_go(self) -> None:
         self._let_go.set()
         self._thread.join(30)
+
+
+def permits_and_order(total: int) -> tuple[CpuPermits, list[str]]:
+    return CpuPermits(total), []
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -49,7 +53,7 @@ def waiting(permits: CpuPermits, count: int) -> None:
 
 
 def test_one_permit_is_kept_for_files_that_have_had_nothing_yet() -> None:
-    permits, order = CpuPermits(2), []
+    permits, order = permits_and_order(2)
     a = Holder(permits, order, "long", first=False)
     assert a.has_it.wait(30)
     b = Holder(permits, order, "second long", first=False)
@@ -63,7 +67,7 @@ def test_one_permit_is_kept_for_files_that_have_had_nothing_yet() -> None:
 
 
 def test_with_a_single_permit_first_windows_go_first() -> None:
-    permits, order = CpuPermits(1), []
+    permits, order = permits_and_order(1)
     a = Holder(permits, order, "long", first=False)
     assert a.has_it.wait(30)
     b = Holder(permits, order, "other long", first=False)
@@ -78,7 +82,7 @@ def test_with_a_single_permit_first_windows_go_first() -> None:
 
 
 def test_a_stream_of_new_files_does_not_starve_an_old_one() -> None:
-    permits, order = CpuPermits(1), []
+    permits, order = permits_and_order(1)
     held = Holder(permits, order, "held", first=False)
     assert held.has_it.wait(30)
     old = Holder(permits, order, "old", first=False)
@@ -99,7 +103,7 @@ def test_a_stream_of_new_files_does_not_starve_an_old_one() -> None:
 
 
 def test_permits_of_a_kind_go_out_in_the_order_asked_for() -> None:
-    permits, order = CpuPermits(1), []
+    permits, order = permits_and_order(1)
     held = Holder(permits, order, "held", first=True)
     assert held.has_it.wait(30)
     holders = []
@@ -114,7 +118,7 @@ def test_permits_of_a_kind_go_out_in_the_order_asked_for() -> None:
 
 
 def test_a_cancelled_job_stops_waiting_and_leaves_no_trace() -> None:
-    permits, order = CpuPermits(1), []
+    permits, order = permits_and_order(1)
     held = Holder(permits, order, "held", first=True)
     assert held.has_it.wait(30)
     cancelled = Holder(permits, order, "cancelled", first=True)

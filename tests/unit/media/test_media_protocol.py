@@ -102,7 +102,7 @@ def test_lengths_beyond_the_bounds_are_refused_before_anything_is_allocated(pref
 
 
 def header_of(message: Message, /, **changes: object) -> bytes:
-    value = json.loads(encode(message)[1])
+    value = json.loads(bytes(encode(message)[1]))
     return json.dumps(value | changes).encode()
 
 
@@ -167,7 +167,7 @@ json_values = st.recursive(
     st.data(),
 )
 def test_any_value_in_any_place_is_a_message_or_a_protocol_error(message: Message, data: st.DataObject) -> None:
-    value = json.loads(encode(message)[1])
+    value = json.loads(bytes(encode(message)[1]))
     key = data.draw(st.sampled_from(sorted(value)))
     value[key] = data.draw(json_values)
     payload = bytes(encode(message)[2])

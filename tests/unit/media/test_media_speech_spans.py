@@ -12,7 +12,7 @@ from transcriber_worker.media.speech_spans import CHUNK_SAMPLES, SampleSpan, Spe
 
 
 def reference(probabilities: list[float], total: int, thresholds: SpeechThresholds) -> list[SampleSpan]:
-    """faster-whisper's function, with its network replaced by the given answers: only the logic behind it is compared."""
+    """faster-whisper's function, with its network replaced by the given answers."""
     answers = np.array(probabilities, np.float32)
     options = faster_whisper.vad.VadOptions(
         threshold=thresholds.threshold,

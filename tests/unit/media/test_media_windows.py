@@ -97,7 +97,9 @@ def test_slabs_look_for_a_pause_in_their_last_minute() -> None:
 
 
 probability_rows = st.lists(
-    st.tuples(st.integers(1, 120), st.sampled_from([0.0, 0.05, 0.3, 0.36, 0.45, 0.5, 0.7, 0.99])), min_size=1, max_size=30
+    st.tuples(st.integers(1, 120), st.sampled_from([0.0, 0.05, 0.3, 0.36, 0.45, 0.5, 0.7, 0.99])),
+    min_size=1,
+    max_size=30,
 ).map(lambda runs: [p for length, p in runs for _ in range(length)])
 
 

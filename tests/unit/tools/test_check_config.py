@@ -118,6 +118,16 @@ def test_a_directory_that_can_be_made_is_fine_and_is_not_made(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("lasting", ["spool", "transcripts", "models"])
+def test_nothing_that_lasts_may_lie_on_scratch(tmp_path: Path, lasting: str) -> None:
+    """What is old there is removed when a worker starts."""
+    sections: dict[str, Any] = {"model": {"cache_dir": str(tmp_path / "models")}}
+    for scratch in (tmp_path, tmp_path / lasting):
+        problem = found(tmp_path, worker={"scratch_dir": str(scratch)}, **sections)["worker.scratch_dir"]
+        assert "lies in it" in problem.message
+    assert found(tmp_path, worker={"scratch_dir": str(tmp_path / lasting / "scratch")}, **sections) == {}
+
+
 @pytest.mark.parametrize("key", ["output", "state"])
 def test_nothing_of_ours_may_be_written_to_the_inbox(tmp_path: Path, key: str) -> None:
     """Each transcript there would be a request of its own."""

@@ -62,7 +62,8 @@ def test_a_record_that_changes_meanwhile_is_looked_at_again(bench: Workbench) ->
     """A heartbeat between our look and our write: the cancellation must neither undo it nor get lost."""
     one = bench.submit()
     records = bench.records
-    replace, beaten = records.replace, []
+    replace = records.replace
+    beaten: list[ObjectInfo] = []
 
     def beat_first(record: JobRecord, etag: str) -> ObjectInfo:
         if not beaten:
@@ -103,7 +104,9 @@ class Onlooker:
 
 
 def test_waiting_ends_when_every_request_is_answered(bench: Workbench) -> None:
-    good, bad = bench.submit(b"1", "a.wav"), bench.submit(b"unreadable", "b.wav")
+    good = bench.submit(b"1", "a.wav")
+    bench.clock.advance(1)
+    bad = bench.submit(b"unreadable", "b.wav")
     onlooker = Onlooker(bench, Ending.COMPLETED, Ending.DEAD_LETTERED)
     assert onlooker.wait(good, bad) == [JobState.DONE, JobState.DEAD]
     assert onlooker.seen == [
