@@ -1,10 +1,11 @@
 """SIGTERM: what fits the grace is finished, the rest handed back, as if it had never been begun."""
 
 import signal
+import wave
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.deployment import BRIEF, LONG, deployed, until
+from tests.chaos.deployment import BRIEF, deployed, until
 from tests.chaos.verdicts import assert_all_done
 from tests.chaos.worker_under_test import Plan
 from transcriber_worker.observability import events
@@ -69,22 +70,32 @@ def test_a_second_signal_hands_back_at_once_while_the_engine_is_busy(tmp_path: P
         assert_all_done(deployment, [job])
 
 
+def five_minutes(path: Path) -> Path:
+    """Real speech, again and again."""
+    with wave.open(str(BRIEF)) as once, wave.open(str(path), "wb") as often:
+        often.setparams(once.getparams())
+        often.writeframes(once.readframes(once.getnframes()) * 36)
+    return path
+
+
 def test_what_can_not_fit_is_back_at_once_while_another_job_uses_the_grace(tmp_path: Path) -> None:
-    """Of one job it is known after its first window that it needs longer than the grace, of the other nothing yet."""
-    settings = worker_settings(drain_s=9.0, max_jobs_in_flight=2)
-    with deployed(tmp_path, **LEASES, worker=settings, engine={"concurrency": 1}) as deployment:
-        too_long = deployment.submit(LONG, "long-1.opus")
-        other = deployment.submit(LONG, "long-2.opus")
-        worker = deployment.start(
-            Plan(milestone=Milestone.WINDOW_HEARD, jobs=(too_long.id,), signal="SIGTERM", pace=0.2)
-        )
+    """Of one job it is known after two windows that it needs longer than the grace, of the other nothing yet."""
+    settings = worker_settings(drain_s=6.0, max_jobs_in_flight=2, progress_s=0.001)
+    told = {"progress_events": True}
+    with deployed(tmp_path, **LEASES, worker=settings, engine={"concurrency": 1}, observability=told) as deployment:
+        recording = five_minutes(tmp_path / "long.wav")
+        too_long = deployment.submit(recording, "long-1.wav")
+        plan = Plan(milestone=Milestone.WINDOW_HEARD, nth=2, jobs=(too_long.id,), signal="SIGTERM", pace=0.1)
+        worker = deployment.start(plan)
+        until(lambda: deployment.results(too_long), "its first window was heard")
+        other = deployment.submit(recording, "long-2.wav")
         until(lambda: worker.lines(events.WORKER_DRAINING), "it drains")
-        until(lambda: "inbox" in [path.parent.name for path in deployment.messages()], "one is back", 30.0)
-        assert worker.running
+        until(lambda: "inbox" in [path.parent.name for path in deployment.messages()], "one is back")
         assert sorted(path.parent.name for path in deployment.messages()) == ["inbox", "leased"]
         records = {job.id: record for job in (too_long, other) if (record := deployment.record(job))}
         assert records[too_long.id].state is JobState.QUEUED
         assert records[other.id].state is JobState.RUNNING
+        assert worker.running
         assert worker.ended() == 0
         assert [path.parent.name for path in deployment.messages()] == ["inbox"] * 2
 

@@ -61,6 +61,7 @@ class ObjectUri:
             raise InvalidUri("a URL must not carry a user name or password")
         _checked_key(unquote(parts.path.lstrip("/")))
         key = parts.path.removeprefix("/") + (f"?{parts.query}" if parts.query else "")
+        host = f"[{host}]" if ":" in host else host
         return cls("https", host if port in (None, 443) else f"{host}:{port}", key)
 
     @classmethod

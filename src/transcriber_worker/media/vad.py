@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from transcriber_worker.domain.audio import Pcm
 
@@ -51,7 +52,12 @@ class SpeechModel:
     def run(self, chunks: Floats, h: Floats, c: Floats) -> tuple[Floats, Floats, Floats]:
         """`chunks`: float32, (n, 576), each with the 64 samples before it; `h`, `c`: the recurrent state, (1, 1, 128).
         Returns n speech probabilities and the new state."""
-        probabilities, h, c = self._session.run(None, {"input": chunks, "h": h, "c": c})
+        try:
+            probabilities, h, c = self._session.run(None, {"input": chunks, "h": h, "c": c})
+        except Fail as error:
+            if "bad_alloc" in str(error):
+                raise MemoryError from error
+            raise
         return probabilities.reshape(-1), h, c
 
 

@@ -48,6 +48,7 @@ def test_a_child_lies_below_its_prefix(above: str, name: str) -> None:
         "oci://bucket@namespace/a//b",
         "https://host/path/call.mp3?token=a%2Fb",
         "https://host:8443/call.mp3",
+        "https://[::1]:8443/call.mp3",
         "file:///data/call%201%23.mp3",
     ],
 )
