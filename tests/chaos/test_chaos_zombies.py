@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.deployment import BRIEF, LONG, Deployment, WorkerProcess, deployed, until
+from tests.chaos.deployment import BRIEF, LONG, RECORDINGS, Deployment, WorkerProcess, deployed, until
 from tests.chaos.verdicts import assert_all_done, assert_done
 from tests.chaos.worker_under_test import COMMITTING, Plan
 from transcriber_worker.domain.job import Job
@@ -73,6 +73,24 @@ def test_a_zombie_that_had_finished_says_the_same_again_at_most(tmp_path: Path, 
         assert everything_written(deployment) == before
         following = wakes_as_good_as_new(deployment, zombie, other)
         assert_all_done(deployment, [job, following])
+
+
+def test_a_zombie_renders_nothing_over_the_transcript_of_a_newer_recording(tmp_path: Path) -> None:
+    """It had committed the old one's; meanwhile another recording came under the same name."""
+    with deployed(tmp_path) as deployment:
+        job = deployment.submit(BRIEF, "call.wav")
+        zombie = stopped_at(deployment, Milestone.COMMITTED)
+        old = deployment.outputs()["call.wav.json"]
+        assert deployment.office.shelve is not None
+        deployment.publish({"source": str(deployment.office.shelve(RECORDINGS / "water-meter.wav", "call.wav"))})
+        deployment.start()
+        deployment.run_to_end(job)
+        assert deployment.outputs()["call.wav.json"] != old
+        before = everything_written(deployment)
+        zombie.signal(signal.SIGCONT)
+        until(lambda: zombie.lines(events.JOB_LEASE_LOST), "the zombie has noticed")
+        assert everything_written(deployment) == before
+        assert_all_done(deployment, [job])
 
 
 def test_a_zombie_about_to_commit_writes_nothing_while_its_successor_is_at_work(tmp_path: Path) -> None:

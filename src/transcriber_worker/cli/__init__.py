@@ -10,6 +10,7 @@ from transcriber_worker import __version__
 from transcriber_worker.cli import configs, demo, jobs, letters, service
 from transcriber_worker.cli.exits import ExitCode
 from transcriber_worker.domain.errors import EnvironmentDown, RejectJob, RetryJob, WorkerBroken
+from transcriber_worker.pipeline.records import BrokenRecord
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except WorkerBroken as error:
         _complain(str(error))
         code = ExitCode.WORKER_BROKEN
+    except BrokenRecord as error:
+        _complain(str(error))
+        code = ExitCode.ERROR
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     sys.exit(code)

@@ -7,7 +7,7 @@ class ExitCode(IntEnum):
     OK = 0
     """Done. For `run`: drained and stopped as told."""
     ERROR = 1
-    """An error nobody expected: a bug."""
+    """An error nobody expected: a bug, or a job record that can't be read."""
     USAGE = 2
     """The command line is wrong."""
     CONFIG = 3

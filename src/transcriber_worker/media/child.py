@@ -5,6 +5,7 @@ neither the model libraries nor the worker's own settings and logging: it starts
 nothing to give away.
 """
 
+import errno
 import json
 import os
 import stat
@@ -85,7 +86,12 @@ def _rejected(reason: Reason, message: str) -> "Message":
 
 
 def _open_file(path: str) -> BinaryIO:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise RejectJob(Reason.MEDIA_UNREADABLE, "The source is a link.") from None
+        raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise RejectJob(Reason.MEDIA_UNREADABLE, "The source is not a file.")
     return os.fdopen(descriptor, "rb", buffering=0)

@@ -11,8 +11,8 @@ import os
 import platform
 import struct
 
-_PR_SET_SECCOMP = 22
-_MODE_FILTER = 2
+PR_SET_SECCOMP = 22
+MODE_FILTER = 2
 _ALLOW = 0x7FFF0000
 _REFUSE = 0x00050000 | errno.EPERM
 _KILL = 0x80000000
@@ -75,5 +75,5 @@ def install(libc: ctypes.CDLL) -> None:
     code = program(platform.machine(), os.getpid())
     buffer = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer))
-    if libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.c_char_p(header), 0, 0) != 0:
+    if libc.prctl(PR_SET_SECCOMP, MODE_FILTER, ctypes.c_char_p(header), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "the system call filter was refused")

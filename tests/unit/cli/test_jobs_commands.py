@@ -200,6 +200,18 @@ def test_an_unknown_job_is_told(terminal: Terminal, command: str, id_: str) -> N
     assert "there is no job" in answer.err
 
 
+@pytest.mark.parametrize("command", ["status", "cancel"])
+def test_a_broken_record_is_told_in_one_line_and_left_alone(terminal: Terminal, bench: Workbench, command: str) -> None:
+    one = bench.submit()
+    record = bench.folder / "transcripts" / ".state" / "jobs" / f"{one.job.id}.json"
+    record.write_text("{broken")
+    answer = terminal.call(command, one.job.id)
+    assert answer.code == ExitCode.ERROR
+    assert len(answer.err.splitlines()) == 1
+    assert one.job.id in answer.err
+    assert record.read_text() == "{broken"
+
+
 @pytest.mark.parametrize("by", ["job", "request"])
 def test_a_queued_job_is_cancelled(terminal: Terminal, bench: Workbench, by: str) -> None:
     one = bench.submit(id="call-4711")

@@ -205,7 +205,7 @@ def test_a_bomb_in_a_wrapped_string_is_refused() -> None:
 
 def test_a_deeply_nested_value_is_refused() -> None:
     """As deep as the JSON parser lets through, under every key that is looked at."""
-    for depth in (100, 500, 900, 960, 980, 990):
+    for depth in (100, *range(800, 1000)):  # somewhere there the parser just gives up
         nested = b"[" * depth + b"]" * depth
         for key in (b"eventType", b"type", b"data", b"message", b"attributes", b"version", b"source", b"clip"):
             refusal(b'{"%s": %s}' % (key, nested))
