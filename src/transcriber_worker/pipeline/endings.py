@@ -98,7 +98,7 @@ class Endings:
     def bury(self, delivery: Delivery, job: Job, claim: Claim, error: RejectJob, stage: str) -> None:
         """It can't be done: dead letter, record, announcement, settlement."""
         record = claim.record
-        letter = self._letter(job.id, job.request_id, delivery.message, error, stage, record.failures, record.crashes)
+        letter = self._letter(job.id, job.request_id, delivery.message, error, stage, record.attempts, record.crashes)
         claim.verify()
         self._broker.dead_letters.put(Letter(letter.id, letter.to_bytes()))
         self._end(delivery, job, claim, JobState.DEAD, failure(error.reason, error.message, stage))
@@ -112,10 +112,9 @@ class Endings:
         delivery.give_back(delay_s)
         return delay_s
 
-    def hand_back(self, delivery: Delivery, claim: Claim | None) -> None:
+    def hand_back(self, delivery: Delivery, claim: Claim) -> None:
         """The worker stops: nothing is counted, somebody else takes it at once."""
-        if claim is not None:
-            claim.release()
+        claim.release()
         delivery.give_back()
 
     def bury_unread(self, delivery: Delivery, error: RejectJob) -> None:
@@ -165,7 +164,7 @@ class Endings:
         return at
 
     def _letter(
-        self, id_: str, request_id: str, message: Message, error: RejectJob, stage: str, failures: int, crashes: int
+        self, id_: str, request_id: str, message: Message, error: RejectJob, stage: str, attempts: int, crashes: int
     ) -> DeadLetter:
         body_uri = None
         if len(message.body) > MAX_INLINE_BODY_BYTES:
@@ -178,7 +177,7 @@ class Endings:
             reason=error.reason,
             message=error.message,
             stage=stage,
-            attempts=failures,
+            attempts=attempts,
             crashes=crashes,
             origin=message.origin,
             worker=self._worker_id,

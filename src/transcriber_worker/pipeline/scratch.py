@@ -13,7 +13,8 @@ class Scratch:
     """Folders for downloads below one root that several workers may share."""
 
     def __init__(self, root: Path, worker_id: str, clock: Clock) -> None:
-        self._root = root.absolute()
+        # A folder of our own: whatever else lies in `root` is somebody else's and stays.
+        self._root = root.absolute() / "transcriber-worker"
         self._own = self._root / worker_id
         self._clock = clock
 

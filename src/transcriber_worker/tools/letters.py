@@ -43,6 +43,8 @@ def redrive(broker: Broker, store: ObjectStore, letter: DeadLetter) -> str:
     current = broker.dead_letters.get(letter.id)
     if current is not None and current.body == letter.to_bytes():
         broker.dead_letters.resolve(letter.id)
+        if letter.body_uri is not None:
+            store.delete(ObjectUri.parse(letter.body_uri))
     return message_id
 
 

@@ -10,6 +10,9 @@ from transcriber_worker.domain.errors import EnvironmentDown
 from transcriber_worker.pipeline.scratch import Scratch
 
 
+OURS = "transcriber-worker"
+
+
 def aged(path: Path, clock: ManualClock, age_s: float) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"left behind")
@@ -39,17 +42,26 @@ def test_a_folder_is_gone_when_its_job_fails(tmp_path: Path) -> None:
 
 def test_what_a_dead_worker_left_goes_once_it_is_old(tmp_path: Path) -> None:
     clock = ManualClock()
-    old = aged(tmp_path / "dead" / "job" / "source", clock, 101)
-    young = aged(tmp_path / "alive" / "job" / "source", clock, 99)
+    old = aged(tmp_path / OURS / "dead" / "job" / "source", clock, 101)
+    young = aged(tmp_path / OURS / "alive" / "job" / "source", clock, 99)
 
     removed = Scratch(tmp_path, "w1", clock).prepare(max_age_s=100)
 
     assert (removed, old.exists(), young.exists()) == (1, False, True)
 
 
+def test_what_others_keep_in_the_same_place_is_never_removed(tmp_path: Path) -> None:
+    clock = ManualClock()
+    strangers = aged(tmp_path / "precious" / "data" / "file", clock, 1_000_000)
+
+    Scratch(tmp_path, "w1", clock).prepare(max_age_s=1)
+
+    assert strangers.exists()
+
+
 def test_a_long_job_whose_file_was_written_lately_is_left_alone(tmp_path: Path) -> None:
     clock = ManualClock()
-    path = aged(tmp_path / "alive" / "job" / "source", clock, 1000)
+    path = aged(tmp_path / OURS / "alive" / "job" / "source", clock, 1000)
     os.utime(path, (clock.now(), clock.now()))
 
     assert Scratch(tmp_path, "w1", clock).prepare(max_age_s=100) == 0
