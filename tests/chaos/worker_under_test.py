@@ -16,7 +16,7 @@ from typing import Any
 from transcriber_worker.app import run_worker
 from transcriber_worker.domain.errors import EnvironmentDown, WorkerBroken
 from transcriber_worker.domain.uri import ObjectUri
-from transcriber_worker.inference import fake
+from transcriber_worker.inference import dispatcher, fake
 from transcriber_worker.settings import Settings
 from transcriber_worker.storage import directory
 from transcriber_worker.storage.base import Condition, ObjectInfo
@@ -42,6 +42,8 @@ class Plan:
     most_per_job: int = 1_000_000
     pace: float = 0.0
     """Seconds that the fake engine takes per second of audio."""
+    deaf: bool = False
+    """Like a model, the engine can't be stopped within a window."""
 
 
 class Saboteur:
@@ -91,6 +93,8 @@ def main(config: str, plan_json: str) -> int:
         fields["jobs"] = tuple(fields["jobs"])
     plan = Plan(**fields)
     fake.FakeEngine = functools.partial(fake.FakeEngine, pace=plan.pace)  # type: ignore[misc, assignment]
+    if plan.deaf:
+        dispatcher.QueuedFile.check = lambda _: None  # type: ignore[method-assign, assignment]
     saboteur = Saboteur(plan)
     watch_commits(saboteur)
     stop = StopRequest()

@@ -15,6 +15,7 @@ from transcriber_worker.domain.job import Job
 from transcriber_worker.observability import events
 from transcriber_worker.pipeline.milestones import Milestone
 
+FAILED_TRIES = 'transcriber_jobs_finished_total{outcome="environment_down"}'
 Outage = Callable[[Deployment, WorkerProcess], "Iterator[None]"]
 
 
@@ -62,6 +63,11 @@ class Probed:
 
     def answers(self, path: str) -> int:
         return probe(self.port, path)[0]
+
+    def metric(self, name: str) -> float:
+        """0 where there is none yet."""
+        lines = probe(self.port, "/metrics")[1].splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))
 
 
 def start_probed(deployment: Deployment, plan: Plan) -> Probed:

@@ -59,7 +59,7 @@ def test_jobs_that_do_not_fit_are_handed_back_and_taken_at_once_by_another_unmar
 def test_a_second_signal_hands_back_at_once_while_the_engine_is_busy(tmp_path: Path) -> None:
     with deployed(tmp_path, **LEASES, worker=worker_settings(drain_s=300.0)) as deployment:
         job = deployment.submit(BRIEF, "brief-1.wav")
-        worker = deployment.start(Plan(milestone=AT_WORK, signal="SIGTERM", pace=20.0))
+        worker = deployment.start(Plan(milestone=AT_WORK, signal="SIGTERM", pace=20.0, deaf=True))
         until(lambda: worker.lines(events.WORKER_DRAINING), "it drains")
         assert worker.running
         worker.signal(signal.SIGTERM)

@@ -10,6 +10,7 @@ from transcriber_worker.domain.errors import Reason
 from transcriber_worker.messages.dead_letter import DeadLetter
 from transcriber_worker.observability.labels import Ending
 from transcriber_worker.pipeline.records import JobState
+from transcriber_worker.storage.base import ObjectNotFound
 from transcriber_worker.tools.letters import MessageGone, all_letters, find_letter, redrive
 
 
@@ -90,6 +91,8 @@ def test_a_large_body_is_fetched_from_where_it_was_kept(bench: Workbench) -> Non
     assert letter.body_uri is not None
     redrive(bench.broker, bench.store, letter)
     assert bench.delivery().message.body == body
+    with pytest.raises(ObjectNotFound):
+        bench.store.head(bench.uri(letter.body_uri))
 
 
 def test_a_body_that_is_gone_leaves_the_letter_and_says_so(bench: Workbench) -> None:
