@@ -16,7 +16,7 @@ from transcriber_worker.domain.audio import MediaInfo, MediaReport, Span, Window
 from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.clock import ManualClock, SystemClock
 from transcriber_worker.domain.errors import EnvironmentDown, Reason, RejectJob, RetryJob, WorkerBroken
-from transcriber_worker.domain.job import Format
+from transcriber_worker.domain.job import Format, Job
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.inference.fake import FakeEngine
 from transcriber_worker.media.base import MediaRequest, MediaStream
@@ -29,7 +29,7 @@ from transcriber_worker.pipeline.journey import Journey
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.pipeline.outcome import Outcome, Stopwatch
 from transcriber_worker.pipeline.places import Places
-from transcriber_worker.pipeline.progress import JobProgress, ProgressReporter
+from transcriber_worker.pipeline.progress import JobProgress, Watcher
 from transcriber_worker.pipeline.records import JobRecord, JobRecords
 from transcriber_worker.pipeline.scratch import Scratch
 from transcriber_worker.storage.directory import DirectoryStore
@@ -89,6 +89,14 @@ class _ScriptedStream:
     def __exit__(self, *exc: object) -> None: ...
 
 
+class Unwatched:
+    """A `Watcher` that does not care."""
+
+    def began(self, job: Job, record: JobRecord, taken_from: str | None) -> None: ...
+
+    def progress(self, job: Job, record: JobRecord, progress: JobProgress, /) -> None: ...
+
+
 @dataclass
 class Workbench:
     """One spool with its stores; `worker` gives the attempts of as many workers as a test wants."""
@@ -97,6 +105,7 @@ class Workbench:
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
     milestones: list[tuple[str, Milestone]] = field(default_factory=list)
     on_milestone: Callable[[Milestone], None] = lambda milestone: None
+    watcher: Watcher = field(default_factory=Unwatched)
 
     def __post_init__(self) -> None:
         self.clock = ManualClock()
@@ -132,14 +141,13 @@ class Workbench:
 
     def worker(self, name: str = "w1", heartbeat: Heartbeat | None = None) -> Attempts:
         """The attempts of one worker."""
-        reporter = ProgressReporter(self.clock, 1.0, self._told)
         return Attempts(
             self.places.rules,
             self.claims(name),
             self.journey(name),
             self.endings(name),
             heartbeat or self.heartbeat(),
-            reporter,
+            self.watcher,
             self._observe,
             self.settings.worker,
             self.clock,
@@ -214,5 +222,3 @@ class Workbench:
     def _observe(self, job_id: str, milestone: Milestone, /) -> None:
         self.milestones.append((job_id, milestone))
         self.on_milestone(milestone)
-
-    def _told(self, job: Any, record: JobRecord, progress: JobProgress) -> None: ...

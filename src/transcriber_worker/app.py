@@ -196,6 +196,7 @@ class Assembly:
         clock = self.office.clock
         begun = clock.monotonic()
         engine = _engine(self.settings, self.machine, clock)
+        self.stack.callback(engine.close)
         info = engine.start()
         route_vendor_loggers()  # the model libraries, imported just now, brought handlers of their own
         load_s = clock.monotonic() - begun
@@ -233,7 +234,6 @@ class Assembly:
         from transcriber_worker.pipeline.claims import Claims
         from transcriber_worker.pipeline.endings import Endings
         from transcriber_worker.pipeline.journey import Journey
-        from transcriber_worker.pipeline.progress import ProgressReporter
         from transcriber_worker.pipeline.scratch import Scratch
 
         settings, office, clock = self.settings, self.office, self.office.clock
@@ -262,7 +262,7 @@ class Assembly:
             journey,
             endings,
             heartbeat,
-            ProgressReporter(clock, worker.progress_s, self.report.progress),
+            self.report,
             self._observe,
             worker,
             clock,

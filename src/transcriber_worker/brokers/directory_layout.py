@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import unquote
 
-from transcriber_worker.domain.errors import EnvironmentDown
+from transcriber_worker.domain.errors import EnvironmentDown, PauseReason
 
 LABEL_BYTES = 120
 ABANDONED_AFTER_S = 3600.0
@@ -161,7 +161,7 @@ def spool_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise EnvironmentDown(f"the spool can't be used: {error}") from error
+        raise EnvironmentDown(f"the spool can't be used: {error}", PauseReason.BROKER) from error
 
 
 def printable(name: str) -> str:

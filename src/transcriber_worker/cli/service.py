@@ -46,7 +46,7 @@ def _run(chosen: argparse.Namespace) -> ExitCode:
         emit(events.UNEXPECTED_ERROR, error=type(error).__name__, exc_info=error)
     logging.shutdown()
     sys.stdout.flush()
-    # Threads inside the model library can't be asked to stop, and everything of ours is closed by now.
+    # A thread inside the model library may still be in the middle of a step that nobody waits for.
     os._exit(code)
 
 

@@ -64,8 +64,20 @@ class HandBack(Exception):
     """The worker is stopping: give the job back untouched, so that another worker takes it at once."""
 
 
+class PauseReason(StrEnum):
+    """What of our own is down."""
+
+    BROKER = "broker"
+    STORAGE = "storage"
+    SCRATCH = "scratch"
+
+
 class EnvironmentDown(Exception):
-    """Our own broker, store, credentials or accelerator is down: pause intake, charge no job, try again by itself."""
+    """Our own broker, store or scratch disk is down: pause intake, charge no job, try again by itself."""
+
+    def __init__(self, message: str, part: PauseReason = PauseReason.STORAGE) -> None:
+        super().__init__(message)
+        self.part = part
 
 
 class WorkerBroken(Exception):

@@ -12,6 +12,8 @@ from transcriber_worker.domain.transcript import HeardWindow
 from transcriber_worker.inference.base import Listener
 from transcriber_worker.inference.rota import Rota
 
+_CLOSE_S = 5.0
+
 Check = Callable[[], None]
 """Raises where the work is not wanted any more; to be called between steps."""
 
@@ -47,11 +49,12 @@ class Dispatcher:
         return file
 
     def close(self) -> None:
-        """Fail what is queued, stop what runs at its next step, and wait for the threads."""
+        """Fail what is queued, stop what runs at its next step, and wait a little for the threads: one in the middle
+        of a step of the model library can't be asked to hurry."""
         self._finish(HandBack("the engine is stopping"))
         for thread in self._threads:
             if thread.is_alive() and thread is not threading.current_thread():
-                thread.join()
+                thread.join(_CLOSE_S)
 
     def enqueue(self, file: "QueuedFile", window: Window, future: Future[HeardWindow]) -> None:
         """Queue a window of an open file."""

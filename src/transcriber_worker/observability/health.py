@@ -4,8 +4,9 @@ import threading
 from dataclasses import dataclass
 
 from transcriber_worker.domain.clock import Clock
+from transcriber_worker.domain.errors import PauseReason
 from transcriber_worker.observability import events
-from transcriber_worker.observability.labels import PauseReason, WorkerState
+from transcriber_worker.observability.labels import WorkerState
 from transcriber_worker.observability.logging import emit
 from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.observability.redaction import REDACTOR
@@ -30,7 +31,7 @@ class HealthState:
         self._metrics = metrics
         self._lock = threading.Lock()
         self._state = WorkerState.STARTING
-        self._paused: dict[PauseReason, str] = {}
+        self._paused: tuple[PauseReason, str] | None = None
         self._jobs: dict[str, float] = {}
         self._moved_at = clock.monotonic()
         self._stalled = False
@@ -51,23 +52,19 @@ class HealthState:
 
     def pause(self, reason: PauseReason, message: str) -> None:
         """The intake is closed because of `reason`; `message` is for a human and shown by /readyz."""
+        self.enter(WorkerState.PAUSED)
         with self._lock:
-            if reason not in self._paused:
-                self._metrics.intake_pauses.labels(reason=reason).inc()
-            self._paused[reason] = REDACTOR.text(message)
+            self._paused = reason, REDACTOR.text(message)
+            self._metrics.intake_pauses.labels(reason=reason).inc()
             self._metrics.intake_paused.labels(reason=reason).set(1)
 
-    def resume(self, reason: PauseReason) -> None:
-        """What `reason` names is well again."""
+    def resume(self) -> None:
+        """What the intake was closed for is well again."""
+        self.enter(WorkerState.RUNNING)
         with self._lock:
-            self._paused.pop(reason, None)
-            self._metrics.intake_paused.labels(reason=reason).set(0)
-
-    @property
-    def paused(self) -> tuple[PauseReason, ...]:
-        """What the intake is closed for."""
-        with self._lock:
-            return tuple(self._paused)
+            if self._paused is not None:
+                self._metrics.intake_paused.labels(reason=self._paused[0]).set(0)
+            self._paused = None
 
     def job_began(self, key: str) -> None:
         """A job is in flight; `key` names it until `job_ended`."""
@@ -105,7 +102,7 @@ class HealthState:
         """Ready only while running; the body says what is down."""
         with self._lock:
             state = self._state
-            down = {reason.value: message for reason, message in self._paused.items()}
+            down = dict([self._paused]) if self._paused is not None else {}
         ready = state is WorkerState.RUNNING
         body: dict[str, object] = {"status": "ready" if ready else "not ready", "state": state.value}
         return Verdict(ready, body | ({"down": down} if down else {}))

@@ -13,16 +13,6 @@ class WorkerState(StrEnum):
     STOPPED = "stopped"
 
 
-class PauseReason(StrEnum):
-    """What of our own is down while the intake is paused."""
-
-    BROKER = "broker"
-    STORAGE = "storage"
-    ENGINE = "engine"
-    SCRATCH = "scratch"
-    OTHER = "other"
-
-
 class Stage(StrEnum):
     """Where a job's time goes, in order. `decode` and `detect` are CPU seconds of the media child; the others are
     wall-clock seconds of the job's own thread, do not overlap and add up to the job's. `admit` waits for room under the

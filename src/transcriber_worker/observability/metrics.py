@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from transcriber_worker import __version__
 from transcriber_worker.domain.audio import Notice
-from transcriber_worker.domain.errors import Reason
+from transcriber_worker.domain.errors import PauseReason, Reason
 from transcriber_worker.observability.declaring import (
     Label,
     MetricSpec,
@@ -20,7 +20,7 @@ from transcriber_worker.observability.declaring import (
     histogram,
     info,
 )
-from transcriber_worker.observability.labels import Ending, PauseReason, ProcessRole, Stage, WorkerState
+from transcriber_worker.observability.labels import Ending, ProcessRole, Stage, WorkerState
 
 # Seconds. Stages take milliseconds to an hour; what a publisher waits for takes a second to a day.
 STAGE_BUCKETS_S = (0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)

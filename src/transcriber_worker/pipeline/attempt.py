@@ -28,7 +28,7 @@ from transcriber_worker.pipeline.heartbeat import Heartbeat
 from transcriber_worker.pipeline.journey import Journey, Source, Traveller
 from transcriber_worker.pipeline.milestones import Milestone, Observer
 from transcriber_worker.pipeline.outcome import Outcome
-from transcriber_worker.pipeline.progress import ProgressReporter
+from transcriber_worker.pipeline.progress import JobProgress, Watcher
 from transcriber_worker.pipeline.records import JobRecord, JobState
 from transcriber_worker.settings import WorkerSettings
 
@@ -43,7 +43,7 @@ class Attempts:
         journey: Journey,
         endings: Endings,
         heartbeat: Heartbeat,
-        reporter: ProgressReporter,
+        watcher: Watcher,
         observer: Observer,
         settings: WorkerSettings,
         clock: Clock,
@@ -53,7 +53,7 @@ class Attempts:
         self._journey = journey
         self._endings = endings
         self._heartbeat = heartbeat
-        self._reporter = reporter
+        self._watcher = watcher
         self._observer = observer
         self._settings = settings
         self._clock = clock
@@ -64,11 +64,13 @@ class Attempts:
         try:
             outcome.ending = self._attend(delivery, cancel, outcome, alone=alone)
         except EnvironmentDown as error:
-            outcome.ending, outcome.message = Ending.ENVIRONMENT_DOWN, str(error)
+            outcome.ending, outcome.message, outcome.down = Ending.ENVIRONMENT_DOWN, str(error), error.part
         except LeaseLost:
             outcome.ending = Ending.LEASE_LOST
             with suppress(EnvironmentDown):
                 delivery.give_back(self._settings.look_again_s)
+        finally:
+            outcome.total_s = outcome.watch.total_s
 
     def _attend(self, delivery: Delivery, cancel: CancelToken, outcome: Outcome, *, alone: bool) -> Ending:
         message = delivery.message
@@ -82,9 +84,16 @@ class Attempts:
         except RejectJob as error:
             return self._bury_unread(delivery, error, outcome)
         except RetryJob as error:
-            return self._retry_unread(delivery, error, outcome)
+            return self._retry_unread(delivery, error, outcome, Reason.UNSUPPORTED_VERSION)
         outcome.job = job
-        return self._attend_job(delivery, job, cancel, outcome, alone=alone)
+        try:
+            return self._attend_job(delivery, job, cancel, outcome, alone=alone)
+        except (EnvironmentDown, LeaseLost, WorkerBroken):
+            raise
+        except Exception as error:  # a bug of ours outside the journey: bounded all the same
+            outcome.error = error
+            retry = RetryJob(f"unexpected {type(error).__name__}")
+            return self._retry_unread(delivery, retry, outcome, Reason.TOO_MANY_ATTEMPTS)
 
     def _attend_job(
         self, delivery: Delivery, job: Job, cancel: CancelToken, outcome: Outcome, *, alone: bool
@@ -101,7 +110,9 @@ class Attempts:
                 self._endings.repeat(delivery, job, claim)
                 return Ending.ALREADY_DONE
         outcome.record = claim.record
-        progress = outcome.progress = self._reporter.follow(job, claim.record)
+        self._watcher.began(job, claim.record, claim.taken_from)
+        told = partial(self._watcher.progress, job, claim.record)
+        progress = outcome.progress = JobProgress(self._clock, self._settings.progress_s, told)
         with self._heartbeat.keeping(delivery, cancel, lambda: claim.renew(outcome.watch.current, progress.data)):
             trip = Traveller(
                 job, claim, cancel, outcome.watch, outcome.findings, partial(self._observer, job.id), progress
@@ -180,10 +191,10 @@ class Attempts:
         self._endings.bury_unread(delivery, error)
         return Ending.DEAD_LETTERED
 
-    def _retry_unread(self, delivery: Delivery, error: RetryJob, outcome: Outcome) -> Ending:
+    def _retry_unread(self, delivery: Delivery, error: RetryJob, outcome: Outcome, reason: Reason) -> Ending:
         outcome.message = error.message
         try:
-            outcome.delay_s = self._endings.retry_unread(delivery, error)
+            outcome.delay_s = self._endings.retry_unread(delivery, error, reason)
         except RejectJob as final:
             return self._bury_unread(delivery, final, outcome)
         return Ending.RETRIED

@@ -41,8 +41,12 @@ class Claim:
     user wants the job stopped. Once `finish` or `release` has ended the claim, the others do nothing.
     """
 
-    def __init__(self, records: JobRecords, record: JobRecord, etag: str, clock: Clock) -> None:
+    def __init__(
+        self, records: JobRecords, record: JobRecord, etag: str, clock: Clock, taken_from: str | None = None
+    ) -> None:
         self._records = records
+        self.taken_from = taken_from
+        """The worker that died with the job, if one did."""
         self._record = record
         self._etag = etag
         self._clock = clock
@@ -153,7 +157,7 @@ class Claims:
         record = self._next(found, job, message, source, alone=alone)
         if record.suspect and not alone and record.state is not JobState.CANCELLING:
             return Refusal.MUST_RUN_ALONE
-        return self._write(record, found.info.etag)
+        return self._write(record, found.info.etag, found.record.owner if self._died(found.record) else None)
 
     def let_go(self, claim: Claim) -> None:
         """Our environment is down: nothing is counted, the message stays ours. Where the store can't be told, this
@@ -177,7 +181,9 @@ class Claims:
             return Refusal.HELD
         return record
 
-    def _write(self, record: JobRecord, etag: str | None) -> Claim | Refusal:
+    def _write(self, record: JobRecord, etag: str | None, taken_from: str | None = None) -> Claim | Refusal:
+        if record.request_id:
+            self._records.link_request(record.request_id, record.job_id)
         try:
             info = self._records.create(record) if etag is None else self._records.replace(record, etag)
         except ConditionFailed:
@@ -185,9 +191,11 @@ class Claims:
             if found is None or found.record != record:
                 return Refusal.HELD
             info = found.info  # our own write had landed and only its answer was lost
-        if record.request_id:
-            self._records.link_request(record.request_id, record.job_id)
-        return Claim(self._records, record, info.etag, self._clock)
+        return Claim(self._records, record, info.etag, self._clock, taken_from)
+
+    def _died(self, record: JobRecord) -> bool:
+        """Whether the record, which nobody holds, was left behind by a worker that ended without letting go of it."""
+        return record.state not in TERMINAL and record.token is not None and record.token not in self._let_go
 
     def _first(self, job: Job, message: Message, source: SourceVersion | None, *, alone: bool) -> JobRecord:
         return JobRecord(
@@ -206,7 +214,7 @@ class Claims:
         if old.state in TERMINAL:
             fresh = self._first(job, message, source, alone=alone)
             return fresh.model_copy(update={"revision": old.revision + 1, "beat": old.beat + 1})
-        died = old.token is not None and old.token not in self._let_go
+        died = self._died(old)
         return old.model_copy(
             update={
                 "state": JobState.CANCELLING if old.state is JobState.CANCELLING else JobState.RUNNING,

@@ -131,12 +131,13 @@ class Endings:
         self._broker.announce(event.id, event.to_bytes(), None)
         delivery.settle()
 
-    def retry_unread(self, delivery: Delivery, error: RetryJob) -> float:
-        """A body for a newer worker: counted under its hash; raises `RejectJob` at the bound. Returns the delay."""
+    def retry_unread(self, delivery: Delivery, error: RetryJob, reason: Reason) -> float:
+        """A message that was not claimed, such as one for a newer worker: counted under its hash; raises `RejectJob`
+        with `reason` at the bound. Returns the delay."""
         id_ = unread_id(delivery.message)
         found = self._records.read(id_)
         failures = (found.record.failures if found else 0) + 1
-        self._check_bound(failures, error, Reason.UNSUPPORTED_VERSION)
+        self._check_bound(failures, error, reason)
         record = JobRecord(
             job_id=id_, name="", state=JobState.QUEUED, failures=failures, requested_at=self._clock.now()
         )

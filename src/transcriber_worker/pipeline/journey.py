@@ -191,7 +191,7 @@ class Journey:
 
     @staticmethod
     def _result(trip: Traveller, document: TranscriptDocument, outputs: Mapping[Format, str]) -> ResultData:
-        warnings = tuple(warning.code for warning in document.warnings)
+        warnings = tuple(dict.fromkeys(warning.code for warning in document.warnings))
         findings = trip.findings
         findings.language, findings.warnings = document.language, warnings
         findings.no_speech, findings.segments = document.quality.no_speech, len(document.segments)

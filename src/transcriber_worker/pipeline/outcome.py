@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from transcriber_worker.domain.clock import Clock
+from transcriber_worker.domain.errors import PauseReason
 from transcriber_worker.domain.job import Job
 from transcriber_worker.observability.labels import Ending, Stage
 from transcriber_worker.pipeline.progress import JobProgress
@@ -64,9 +65,12 @@ class Outcome:
     findings: Findings = field(default_factory=Findings)
     reason: str = ""
     message: str = ""
+    down: PauseReason | None = None
+    """The part of our environment that ended it."""
     error: BaseException | None = None
     """The unexpected exception behind a retry or a dead letter, for its traceback."""
     delay_s: float | None = None
     queue_wait_s: float | None = None
     publish_to_result_s: float | None = None
+    total_s: float = 0.0
     progress: JobProgress | None = None

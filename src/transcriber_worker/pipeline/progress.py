@@ -1,6 +1,7 @@
 """How far a job is: told to its record by the heartbeat, and now and then to the log and to whoever asked."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.job import Job
@@ -49,16 +50,13 @@ class JobProgress:
         return ProgressData(percent=round(now.percent, 1), eta_s=eta_s)
 
 
-class ProgressReporter:
-    """Makes the progress of every job of this worker tell itself through `on_progress`, at most every `least_s`."""
+class Watcher(Protocol):
+    """Told of every claimed job as it begins and goes on, in the job's own thread."""
 
-    def __init__(
-        self, clock: Clock, least_s: float, on_progress: Callable[[Job, JobRecord, JobProgress], None]
-    ) -> None:
-        self._clock = clock
-        self._least_s = least_s
-        self._on_progress = on_progress
+    def began(self, job: Job, record: JobRecord, taken_from: str | None) -> None:
+        """A claim was won. `taken_from`: the worker that died with the job, if one did."""
+        ...
 
-    def follow(self, job: Job, record: JobRecord) -> JobProgress:
-        """Begin to follow an attempt at a job."""
-        return JobProgress(self._clock, self._least_s, lambda progress: self._on_progress(job, record, progress))
+    def progress(self, job: Job, record: JobRecord, progress: JobProgress, /) -> None:
+        """A long job has come further."""
+        ...

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from transcriber_worker.domain.clock import Clock
-from transcriber_worker.domain.errors import EnvironmentDown
+from transcriber_worker.domain.errors import EnvironmentDown, PauseReason
 
 
 class Scratch:
@@ -23,12 +23,8 @@ class Scratch:
         container that starts again), and remove others' not touched for `max_age_s`; returns how many went."""
         removed = int(self._own.is_dir())
         shutil.rmtree(self._own, ignore_errors=True)
-        try:
+        with self._ours():
             self._own.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EnvironmentDown(
-                f"scratch {self._root}: {error.strerror}: make worker.scratch_dir writable"
-            ) from error
         for folder in self._root.iterdir():
             if folder != self._own and folder.is_dir() and self._newest(folder) < self._clock.now() - max_age_s:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -41,7 +37,8 @@ class Scratch:
         path = self._own / name
         shutil.rmtree(path, ignore_errors=True)
         try:
-            path.mkdir(parents=True)
+            with self._ours():
+                path.mkdir(parents=True)
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
@@ -49,6 +46,14 @@ class Scratch:
     def close(self) -> None:
         """Remove this worker's own folder."""
         shutil.rmtree(self._own, ignore_errors=True)
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            message = f"scratch {self._root}: {error.strerror}: make worker.scratch_dir writable"
+            raise EnvironmentDown(message, PauseReason.SCRATCH) from error
 
     @staticmethod
     def _newest(folder: Path) -> float:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from transcriber_worker.brokers.base import Broker, Delivery
 from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.clock import Clock
-from transcriber_worker.domain.errors import EnvironmentDown, HandBack, WorkerBroken
+from transcriber_worker.domain.errors import EnvironmentDown, HandBack, PauseReason, WorkerBroken
 from transcriber_worker.observability import events
 from transcriber_worker.observability.health import HealthState
-from transcriber_worker.observability.labels import Ending, PauseReason, WorkerState
+from transcriber_worker.observability.labels import Ending, WorkerState
 from transcriber_worker.observability.logging import emit
 from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.pipeline.attempt import Attempts
@@ -69,6 +69,7 @@ class Worker:
         self._waiting = WaitingRoom(heartbeat, clock)
         self._pause = Pause(clock)
         self._never = threading.Event()
+        self._draining = False
         self._started = 0
         metrics.deferred_deliveries.set_function(lambda: len(self._waiting))
         metrics.unfinished_jobs.set_function(lambda: len(self._running) + len(self._waiting))
@@ -129,7 +130,7 @@ class Worker:
         try:
             deliveries = self._broker.receive(room, wait_s)
         except EnvironmentDown as error:
-            self._environment_down(PauseReason.BROKER, str(error))
+            self._environment_down(error.part, str(error))
             return
         if not deliveries and not self._running:
             self._environment_up()
@@ -174,7 +175,7 @@ class Worker:
         self._report.ended(running.outcome, running.delivery)
         ending = running.outcome.ending
         if ending is Ending.ENVIRONMENT_DOWN:
-            self._environment_down(PauseReason.STORAGE, running.outcome.message)
+            self._environment_down(running.outcome.down or PauseReason.STORAGE, running.outcome.message)
             self._waiting.keep(running.delivery)
         elif ending is Ending.HELD_ELSEWHERE:
             self._waiting.keep(running.delivery, self._settings.look_again_s)
@@ -184,19 +185,16 @@ class Worker:
             self._environment_up()
 
     def _environment_down(self, reason: PauseReason, message: str) -> None:
-        if self._pause.begin():
-            self._health.enter(WorkerState.PAUSED)
+        if self._pause.begin() and not self._draining:
             self._health.pause(reason, message)
             emit(events.WORKER_PAUSED, reason=reason, message=message)
 
     def _environment_up(self) -> None:
         down_s = self._pause.end()
-        if down_s is None:
+        if down_s is None or self._draining:
             return
         self._idle_since = self._clock.monotonic()
-        for reason in self._health.paused:
-            self._health.resume(reason)
-        self._health.enter(WorkerState.RUNNING)
+        self._health.resume()
         emit(events.WORKER_RESUMED, paused_s=round(down_s, 1))
 
     def _idle_for_good(self) -> bool:
@@ -207,6 +205,7 @@ class Worker:
     def _drain(self, stop: StopRequest) -> None:
         """No new work. Hand back at once what waits and what can't fit; finish the rest within the grace; then hand
         back what is left."""
+        self._draining = True
         self._health.enter(WorkerState.DRAINING)
         grace_s = self._settings.drain_s
         emit(events.WORKER_DRAINING, signal=stop.signal, jobs_in_flight=len(self._running), grace_s=grace_s)
@@ -233,7 +232,7 @@ class Worker:
         try:
             delivery.give_back()
         except EnvironmentDown as error:
-            emit(events.ENVIRONMENT_DOWN, reason=PauseReason.BROKER, message=str(error), stage="drain")
+            emit(events.ENVIRONMENT_DOWN, reason=error.part, message=str(error), stage="drain")
 
 
 def _fits(outcome: Outcome, grace_s: float) -> bool:

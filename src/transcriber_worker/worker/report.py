@@ -27,24 +27,36 @@ class Report:
         self._clock = clock
         self._progress_events = progress_events
 
-    def progress(self, job: Job, record: JobRecord, progress: JobProgress) -> None:
+    def began(self, job: Job, record: JobRecord, taken_from: str | None) -> None:
+        """A job was claimed and begins. Told now, not at its end: a suspect's end may be the worker's."""
+        self._metrics.attempts.inc()
+        if record.attempts > 1:
+            self._metrics.redeliveries.inc()
+        if taken_from is not None:
+            self._metrics.crash_takeovers.inc()
+        if record.suspect:
+            with _context(job, record):
+                emit(events.JOB_SUSPECT, previous_worker=taken_from, crashes=record.crashes)
+
+    def progress(self, job: Job, record: JobRecord, progress: JobProgress, /) -> None:
         """A long job has come further. The event is a courtesy: one that can't be sent is dropped."""
         now = progress.now
-        emit(
-            events.JOB_PROGRESS,
-            stage=Stage.TRANSCRIBE,
-            percent=now.percent,
-            done_s=now.done_s,
-            audio_s=now.audio_s,
-            remaining_s=now.remaining_s,
-        )
+        with _context(job, record):
+            emit(
+                events.JOB_PROGRESS,
+                stage=Stage.TRANSCRIBE,
+                percent=now.percent,
+                done_s=now.done_s,
+                audio_s=now.audio_s,
+                remaining_s=now.remaining_s,
+            )
         if not self._progress_events or progress.data is None:
             return
         event = progress_event(job, record, progress.count, progress.data, self._clock.now())
         try:
             self._broker.announce(event.id, event.to_bytes(), job.reply_to)
         except EnvironmentDown as error:
-            emit(events.ENVIRONMENT_DOWN, reason="broker", message=str(error), stage="progress")
+            emit(events.ENVIRONMENT_DOWN, reason=error.part, message=str(error), stage="progress")
 
     def renewed(self) -> None:
         """A lease was renewed."""
@@ -55,23 +67,13 @@ class Report:
         self._metrics.lease_renewal_failures.inc()
         emit(events.HEARTBEAT_FAILED, error=type(error).__name__, message=str(error))
 
-    def _count_attempt(self, record: JobRecord) -> None:
-        self._metrics.attempts.inc()
-        if record.attempts > 1:
-            self._metrics.redeliveries.inc()
-        if record.suspect and record.alone:
-            self._metrics.crash_takeovers.inc()
-            emit(events.JOB_SUSPECT, crashes=record.crashes)
-
     def ended(self, outcome: Outcome, delivery: Delivery) -> None:
         """An attempt ended, in whatever way."""
         ending = outcome.ending
         if ending is None:
             return
         self._metrics.jobs_finished.labels(outcome=ending).inc()
-        if outcome.record is not None:
-            self._count_attempt(outcome.record)
-        with _context(outcome):
+        with _context(outcome.job, outcome.record):
             self._line(ending, outcome, delivery)
             if outcome.error is not None:
                 self._metrics.unexpected_errors.labels(error=type(outcome.error).__name__).inc()
@@ -132,7 +134,7 @@ class Report:
 
     def _count_completed(self, outcome: Outcome) -> None:
         metrics, found = self._metrics, outcome.findings
-        total_s = outcome.watch.total_s
+        total_s = outcome.total_s
         metrics.job_seconds.observe(total_s)
         if outcome.queue_wait_s is not None and outcome.record is not None and outcome.record.attempts == 1:
             metrics.queue_wait_seconds.observe(outcome.queue_wait_s)
@@ -151,8 +153,7 @@ class Report:
             metrics.warnings.labels(code=code).inc()
 
 
-def _context(outcome: Outcome) -> AbstractContextManager[None]:
-    job, record = outcome.job, outcome.record
+def _context(job: Job | None, record: JobRecord | None) -> AbstractContextManager[None]:
     if job is None:
         return nullcontext()
     trace = parse_traceparent(job.traceparent)
@@ -165,7 +166,7 @@ def _context(outcome: Outcome) -> AbstractContextManager[None]:
 
 
 def _finished_fields(outcome: Outcome) -> dict[str, Any]:
-    found, total_s = outcome.findings, outcome.watch.total_s
+    found, total_s = outcome.findings, outcome.total_s
     stages = {f"{stage.value}_s": round(seconds, 3) for stage, seconds in outcome.watch.seconds.items()}
     return {
         "queue_wait_s": _rounded(outcome.queue_wait_s),

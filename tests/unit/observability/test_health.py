@@ -4,8 +4,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from transcriber_worker.domain.clock import ManualClock
+from transcriber_worker.domain.errors import PauseReason
 from transcriber_worker.observability.health import HealthState
-from transcriber_worker.observability.labels import PauseReason, WorkerState
+from transcriber_worker.observability.labels import WorkerState
 from transcriber_worker.observability.metrics import Metrics
 
 STALL_S = 600.0
@@ -131,18 +132,13 @@ def test_a_worker_is_ready_only_while_it_runs(worker: Watched, state: WorkerStat
 
 
 def test_a_paused_worker_says_what_is_down_without_secrets(worker: Watched) -> None:
-    worker.health.enter(WorkerState.PAUSED)
     worker.health.pause(PauseReason.STORAGE, "https://host.example/p/token answers 503")
-    worker.health.pause(PauseReason.BROKER, "spool is not writable")
-    assert worker.health.paused == (PauseReason.STORAGE, PauseReason.BROKER)
+    paused = worker.health.readiness()
+    worker.health.resume()
+    resumed = worker.health.readiness()
 
-    assert worker.health.readiness().body["down"] == {
-        "storage": "https://host.example/… answers 503",
-        "broker": "spool is not writable",
-    }
-
-    worker.health.resume(PauseReason.STORAGE)
-    assert worker.health.readiness().body["down"] == {"broker": "spool is not writable"}
+    assert (paused.ok, paused.body["down"]) == (False, {"storage": "https://host.example/… answers 503"})
+    assert (resumed.ok, resumed.body.get("down")) == (True, None)
 
 
 def test_the_metrics_say_the_same(worker: Watched) -> None:
@@ -163,12 +159,11 @@ def test_the_metrics_say_the_same(worker: Watched) -> None:
     assert (worker.metric("jobs_in_flight"), worker.metric("oldest_job_age_seconds")) == (0, 0)
 
 
-def test_a_pause_is_counted_once_however_often_it_is_said(worker: Watched) -> None:
+def test_a_pause_is_counted_and_shown_by_what_is_down(worker: Watched) -> None:
     worker.health.pause(PauseReason.BROKER, "down")
-    worker.health.pause(PauseReason.BROKER, "still down")
     paused = worker.metric("intake_paused", reason="broker")
-    worker.health.resume(PauseReason.BROKER)
-    worker.health.resume(PauseReason.BROKER)
+    worker.health.resume()
+    worker.health.resume()
 
     assert paused == 1
     assert worker.metric("intake_paused", reason="broker") == 0

@@ -348,3 +348,17 @@ def test_an_event_of_a_version_that_was_overwritten_is_ignored(bench: Workbench)
 
     with pytest.raises(IgnoreEvent, match="superseded"):
         bench.journey().look(job)
+
+
+def test_a_bug_outside_the_journey_is_bounded_too(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = make_bench(worker={"max_attempts": 2})
+    bench.submit()
+
+    def broken(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("transcriber_worker.pipeline.claims.Claims.acquire", broken)
+
+    assert bench.endings_until_settled() == [Ending.RETRIED, Ending.DEAD_LETTERED]
+    (letter,) = bench.broker.dead_letters.list()
+    assert DeadLetter.from_bytes(letter.body).reason is Reason.TOO_MANY_ATTEMPTS

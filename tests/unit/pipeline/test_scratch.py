@@ -9,7 +9,6 @@ from transcriber_worker.domain.clock import ManualClock
 from transcriber_worker.domain.errors import EnvironmentDown
 from transcriber_worker.pipeline.scratch import Scratch
 
-
 OURS = "transcriber-worker"
 
 

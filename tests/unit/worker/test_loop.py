@@ -179,7 +179,7 @@ def test_an_outage_pauses_the_intake_and_ends_by_itself(make_rig: MakeRig) -> No
     assert {text for text, _ in rig.attempts.attended} == {"a", "b", "c"}
     assert states[2:4] == [WorkerState.PAUSED, WorkerState.PAUSED], "one job at a time tries whether it is over"
     assert states[-1] is WorkerState.RUNNING
-    assert rig.health.paused == ()
+    assert rig.health.readiness().body.get("down") is None
     assert rig.bench.queue_is_empty()
 
 
@@ -199,7 +199,7 @@ def test_a_broker_that_is_down_pauses_the_intake(make_rig: MakeRig, monkeypatch:
     rig.run()
 
     assert rig.attempts.attended == [("a", False)]
-    assert rig.health.paused == ()
+    assert rig.health.readiness().body.get("down") is None
 
 
 def test_a_broken_worker_stops_with_nothing_settled(make_rig: MakeRig) -> None:
@@ -275,3 +275,31 @@ def test_waiting_messages_are_handed_back_when_the_worker_drains(make_rig: MakeR
     rig.run()
 
     assert rig.bench.delivery().message.body == b"a"
+
+
+def test_a_draining_worker_never_says_it_is_ready_again(make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment comes back while the last job finishes; the intake stays closed all the same."""
+    seen: list[WorkerState] = []
+
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        if delivery.message.body == b"outage" and not seen:
+            seen.append(rig.health.state)
+            return Ending.ENVIRONMENT_DOWN
+        rig.stop.stop("SIGTERM")
+        return settle(delivery, cancel, alone)
+
+    rig = make_rig(script, slots=1)
+    rig.publish("outage")
+    entered: list[WorkerState] = []
+    enter = rig.health.enter
+
+    def told(state: WorkerState) -> None:
+        entered.append(state)
+        enter(state)
+
+    monkeypatch.setattr(rig.health, "enter", told)
+
+    rig.run()
+
+    assert entered[-2:] == [WorkerState.DRAINING, WorkerState.STOPPED]
+    assert WorkerState.RUNNING not in entered[entered.index(WorkerState.DRAINING) :]

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from tests.workbench import Workbench
 from transcriber_worker.brokers.base import Delivery
 from transcriber_worker.domain.cancel import CancelToken
-from transcriber_worker.domain.errors import HandBack
+from transcriber_worker.domain.errors import HandBack, WorkerBroken
 from transcriber_worker.observability.logging import configure
 from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.pipeline.progress import JobProgress
@@ -26,7 +26,7 @@ class Told:
     def __init__(self, bench: Workbench, *, progress_events: bool = False) -> None:
         self.bench = bench
         self.metrics = Metrics(CollectorRegistry())
-        self.report = Report(bench.broker, self.metrics, bench.clock, progress_events=progress_events)
+        self.report = bench.watcher = Report(bench.broker, self.metrics, bench.clock, progress_events=progress_events)
         self._log = io.StringIO()
         settings = ObservabilitySettings(log_format="json", log_level="debug")
         configure(settings, worker_id="w1", clock=bench.clock, stream=self._log)
@@ -67,6 +67,7 @@ def test_a_job_that_goes_well_is_one_line(make_told: Callable[..., Told]) -> Non
     assert line["event"] == "job.finished"
     assert (line["job_id"], line["request_id"], line["attempt"]) == (submitted.job.id, "call-1", 1)
     assert (line["outcome"], line["queue_wait_s"], line["publish_to_result_s"]) == ("completed", 7.0, 7.0)
+    assert (line["job_s"], line["real_time_factor"]) == (0.0, 0.0), "no time passes on this clock"
     assert (line["audio_s"], line["speech_s"], line["source_bytes"], line["word_count"]) == (20.0, 20.0, 1, 20)
     stages = {key for key in line if key.endswith("_s")}
     assert {"claim_s", "download_s", "read_s", "transcribe_s", "commit_s", "render_s", "settle_s"} <= stages
@@ -150,5 +151,38 @@ def test_progress_is_logged_and_announced_where_that_is_wanted(make_told: Callab
     told.report.progress(submitted.job, told.bench.record(submitted), progress)
 
     (line,) = told.lines
-    assert (line["event"], line["percent"]) == ("job.progress", 25.0)
+    assert (line["event"], line["percent"], line["job_id"]) == ("job.progress", 25.0, submitted.job.id)
     assert len(told.bench.results()) == (1 if wanted else 0)
+
+
+def test_the_seconds_of_a_job_end_with_its_attempt(make_told: Callable[..., Told]) -> None:
+    """The loop may hear of the end a second later; that second is not the job's."""
+    told = make_told()
+    told.bench.submit(b"2")
+    delivery = told.bench.delivery()
+    told.bench.on_milestone = lambda milestone: told.bench.clock.advance(1.0)
+    outcome = told.bench.attend(delivery)
+    told.bench.clock.advance(100.0)
+
+    told.report.ended(outcome, delivery)
+
+    (line,) = told.lines
+    assert line["job_s"] == len(told.bench.milestones)
+
+
+def test_a_suspect_is_told_when_it_begins_with_who_died(make_told: Callable[..., Told]) -> None:
+    """Not at its end, which may be the worker's."""
+    told = make_told()
+    told.bench.submit(b"broken")
+    with pytest.raises(WorkerBroken):
+        told.bench.attend(worker=told.bench.worker("w1"))
+    told.bench.clock.advance(1000.0)
+
+    with pytest.raises(WorkerBroken):
+        told.bench.attend(worker=told.bench.worker("w2"), alone=True)
+
+    (line,) = told.lines
+    assert (line["event"], line["previous_worker"], line["crashes"]) == ("job.suspect", "w1", 0)
+    assert told.value("transcriber_crash_takeovers_total") == 1
+    assert told.value("transcriber_attempts_total") == 2
+    assert told.value("transcriber_redeliveries_total") == 1
