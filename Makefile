@@ -6,10 +6,10 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.13 python3.11; do \
 BIN := $(VENV)/bin
 LOCK = requirements/$(1)-py$(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])').txt
 PYTEST := $(BIN)/python -m pytest
-FAST := -m "not slow and not gpu"
+QUICK := -m "not slow"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-integration test-slow coverage check fmt docs lock clean
+.PHONY: help setup demo test test-fast test-integration test-slow coverage check fmt docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,19 +30,20 @@ setup: $(VENV)/.dev ## make the development environment
 demo: $(VENV)/.runtime ## transcribe the recordings of this repository with a real worker
 	$(BIN)/transcriber-worker demo demo/recordings
 
-test: $(VENV)/.dev ## all tests that need no server
-	$(PYTEST) tests/unit tests/contract $(FAST)
-	$(PYTEST) tests/integration $(FAST)
+test: test-fast test-integration ## all tests that need no server, but for the slow ones
+
+test-fast: $(VENV)/.dev ## unit tests, and the contract of every adapter
+	$(PYTEST) tests/unit tests/contract $(QUICK)
 
 test-integration: $(VENV)/.dev ## real processes: workers, media children, the small model; killed at every stage
-	$(PYTEST) tests/integration tests/chaos $(FAST)
+	$(PYTEST) tests/integration tests/chaos $(QUICK)
 
 test-slow: $(VENV)/.dev ## accuracy, memory and chaos at length: tens of minutes
 	$(PYTEST) tests -m slow
 
 coverage: $(VENV)/.dev ## branch coverage of the fast tests, with its floor
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q tests/unit tests/contract $(FAST)
+	$(BIN)/coverage run -m pytest -q tests/unit tests/contract $(QUICK)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=85
 
@@ -63,5 +64,5 @@ docs: $(VENV)/.dev ## generate docs/ from the code
 lock: ## pin every dependency by hash, for each Python (needs uv)
 	scripts/lock.sh
 
-clean: ## remove what make made
-	rm -rf $(VENV) .demo .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+clean: ## remove what make made, but for the models fetched into .models
+	rm -rf $(VENV) .venv-second .demo .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

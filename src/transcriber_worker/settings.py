@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -20,6 +20,9 @@ from pydantic_settings import (
 
 ENV_PREFIX = "TRANSCRIBER__"
 MIB = 1024 * 1024
+
+Count = Annotated[int, Field(ge=1)] | Literal["auto"]
+"""So many, or as many as fit."""
 
 
 class Section(BaseModel):
@@ -87,11 +90,11 @@ class StorageSettings(Section):
 
 class MediaSettings(Section):
     max_duration_s: float = Field(36_000.0, gt=0, description="Longer audio is dead-lettered.")
-    processes: int | Literal["auto"] = Field(
+    processes: Count = Field(
         "auto",
         description="Reader processes alive at once; auto: jobs in flight, capped by the cores and the memory limit.",
     )
-    cpu_permits: int | Literal["auto"] = Field(
+    cpu_permits: Count = Field(
         "auto",
         description="Readers that may compute at the same time; auto: the cores less one, at least one. One is kept for files that have had no window yet.",
     )
@@ -172,7 +175,7 @@ class WorkerSettings(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
         description="Name in records, logs and of its folder on scratch. Default: host name and process id.",
     )
-    max_jobs_in_flight: int | Literal["auto"] = Field(
+    max_jobs_in_flight: Count = Field(
         "auto", description="Jobs claimed at once; auto: what the engine works on at once, plus two being fetched."
     )
     max_attempts: int = Field(5, ge=1, le=100, description="Failures after which a job is dead-lettered.")

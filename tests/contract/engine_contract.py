@@ -80,8 +80,6 @@ def text(heard: HeardWindow) -> str:
 class EngineContract:
     def test_it_says_what_it_is(self, harness: Harness) -> None:
         with running(harness, concurrency=2) as it:
-            assert it.info.files_at_once == 2
-            assert "en" in it.info.languages
             assert len(it.info.model_sha256) == 64
             assert it.info.model_sha256 in it.info.identity
 

@@ -29,6 +29,10 @@ class SpoolHarness:
         self.clock = ManualClock(IN_2096)
         self.settings = DirectoryBrokerSettings(path=path, lease_s=self.lease_s)
 
+    @property
+    def audio(self) -> ObjectUri:
+        return ObjectUri.from_path(self.path / "audio", prefix=True)
+
     def connect(self) -> DirectoryBroker:
         return DirectoryBroker(self.settings, self.clock)
 
@@ -157,8 +161,8 @@ class TestDroppedRecordings:
         source = ObjectUri.parse(request["source"])
         assert request == {"version": 1, "source": str(source)}
         assert source.path.read_bytes() == b"ID3"
-        assert worker.audio.contains(source)
-        assert worker.audio.relative(source) == "monday/call 1#.mp3"
+        assert harness.audio.contains(source)
+        assert harness.audio.relative(source) == "monday/call 1#.mp3"
         assert delivery.message.origin == "spool:inbox/monday/call 1#.mp3"
 
     def test_settling_leaves_the_recording(self, harness: SpoolHarness, worker: DirectoryBroker) -> None:
@@ -606,7 +610,7 @@ class TestPlacing:
     ) -> None:
         uri = worker.place(recording, "calls/call.wav")
 
-        assert worker.audio.relative(uri) == "calls/call.wav"
+        assert harness.audio.relative(uri) == "calls/call.wav"
         assert uri.path.samefile(recording)
         assert harness.names("") == ["audio/calls/call.wav"]
 

@@ -18,7 +18,8 @@ from tests.contract.store_contract import StoreContract
 from transcriber_worker.domain.clock import ManualClock, SystemClock
 from transcriber_worker.domain.errors import EnvironmentDown, Reason, RejectJob, RetryJob
 from transcriber_worker.domain.uri import ObjectUri
-from transcriber_worker.storage import directory, durable, file_copy
+from transcriber_worker.files import durable
+from transcriber_worker.storage import directory, file_copy
 from transcriber_worker.storage.base import ConditionFailed, IfAbsent, IfMatch, ObjectNotFound, ObjectStore
 from transcriber_worker.storage.directory import WORKSHOP, DirectoryStore
 

@@ -237,6 +237,7 @@ def test_a_process_that_breaks_the_protocol_is_ended_and_its_file_refused(tmp_pa
         stream.begin()
         list(stream.windows())
     assert caught.value.reason is Reason.MEDIA_LIMIT_EXCEEDED
+    assert "out of control" in caught.value.message
     assert not psutil.pid_exists(process.pid)
 
 

@@ -188,6 +188,7 @@ def test_cancelling_ends_a_reading_at_once(pool: MediaPool, tmp_path: Path) -> N
     reader = threading.Thread(target=read)
     reader.start()
     until(lambda: psutil.Process(pid).cpu_times().user > 0.6)
+    os.kill(pid, signal.SIGSTOP)  # it would not notice by itself
     cancel.cancel(JobCancelled("by its user"))
     reader.join(5)
     assert caught
@@ -336,10 +337,16 @@ def test_no_process_survives_a_worker_killed_in_the_middle(tmp_path: Path) -> No
     pids = [int(pid) for pid in parent.stdout.readline().split()]
     assert len(pids) == 2
     until(lambda: any(psutil.Process(pid).cpu_times().user > 0.6 for pid in pids))
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)  # neither would notice the end of its pipes
     parent.kill()
     parent.wait(10)
     parent.stdout.close()
-    until(lambda: not any(alive(pid) for pid in pids), within_s=5.0)
+    try:
+        until(lambda: not any(alive(pid) for pid in pids), within_s=5.0)
+    finally:
+        for pid in filter(alive, pids):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_stream_outlives_the_thread_that_opened_it(pool: MediaPool) -> None:

@@ -50,9 +50,13 @@ def running(folder: Path) -> Iterator["psutil.Popen"]:
 
 
 def resident_bytes(worker: "psutil.Popen") -> int:
-    """Of the worker and all its children; shared pages count once for each."""
+    """Of the worker and all its children; shared pages count once for each. 0 once the worker has ended."""
+    try:
+        processes = [worker, *worker.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
     total = 0
-    for process in (worker, *worker.children(recursive=True)):
+    for process in processes:
         try:
             total += process.memory_info().rss
         except psutil.NoSuchProcess:

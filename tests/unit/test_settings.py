@@ -122,7 +122,7 @@ def test_every_problem_is_told_at_once_with_path_and_remedy() -> None:
         "broker: {kind: kafka, directory: {pth: x}}\n"
         "transcript: [1]\n"
     )
-    assert {problem.path.split(".int")[0].split(".literal")[0] for problem in found} == {
+    assert {problem.path for problem in found} == {
         "engin",
         "engine.concurrency",
         "engine.slab_s",
@@ -134,6 +134,15 @@ def test_every_problem_is_told_at_once_with_path_and_remedy() -> None:
         "transcript",
     }
     assert all(problem.message and problem.remedy for problem in found)
+
+
+@pytest.mark.parametrize("path", ["worker.max_jobs_in_flight", "media.processes", "media.cpu_permits"])
+@pytest.mark.parametrize("count", ["0", "-1", "1.5", "many"])
+def test_a_count_is_at_least_one_or_auto_and_told_of_once(path: str, count: str) -> None:
+    section, name = path.split(".")
+    (problem,) = refused(f"{section}: {{{name}: {count}}}\n")
+    assert problem.path == path
+    assert "'auto'" in problem.message
 
 
 def test_an_unknown_setting_is_told_with_those_there_are() -> None:

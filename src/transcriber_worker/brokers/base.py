@@ -25,11 +25,6 @@ class Delivery(Protocol):
     @property
     def message(self) -> Message: ...
 
-    @property
-    def lease_s(self) -> float | None:
-        """How long the lease lasts after `extend`, in seconds; None where it needs no renewal."""
-        ...
-
     def extend(self) -> None:
         """Keep the message for another lease; raises `LeaseLost` when somebody else may have it by now."""
         ...

@@ -52,11 +52,6 @@ class DirectoryBroker:
     def dead_letters(self) -> DeadLetters:
         return self._dead_letters
 
-    @property
-    def audio(self) -> ObjectUri:
-        """The prefix that accepted recordings lie under; never emptied by us."""
-        return ObjectUri.from_path(self._spool.audio, prefix=True)
-
     def receive(self, limit: int, wait_s: float) -> Sequence[Delivery]:
         deadline = self._clock.monotonic() + wait_s
         while limit > 0 and not self._closed.is_set():

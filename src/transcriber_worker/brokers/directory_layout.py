@@ -1,6 +1,5 @@
 """The spool on disk: its folders, and names that carry whatever must survive a redelivery."""
 
-import os
 import re
 import uuid
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Self
 from urllib.parse import unquote
 
 from transcriber_worker.domain.errors import EnvironmentDown, PauseReason
+from transcriber_worker.files.durable import sync_directory, write_synced
 
 LABEL_BYTES = 120
 ABANDONED_AFTER_S = 3600.0
@@ -134,25 +134,11 @@ class Spool:
         """Put a whole file in place, durably, replacing one of that name. Raises OSError."""
         unfinished = self.tmp / uuid.uuid4().hex
         try:
-            with unfinished.open("xb") as file:
-                file.write(body)
-                file.flush()
-                if modified_ns is not None:
-                    os.utime(file.fileno(), ns=(modified_ns, modified_ns))
-                os.fsync(file.fileno())
+            write_synced(unfinished, body, modified_ns)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
         sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable: an fsync of a file does not cover its name."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -38,10 +38,6 @@ class Lease:
     def message(self) -> Message:
         return self._message
 
-    @property
-    def lease_s(self) -> float | None:
-        return self._lease_s
-
     def extend(self) -> None:
         with self._lock, spool_errors():
             if self._settled:

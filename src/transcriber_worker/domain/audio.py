@@ -1,6 +1,7 @@
 """Audio as values: spans of time, windows of samples, what became of a file."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +21,6 @@ class Span:
     @property
     def duration_s(self) -> float:
         return self.end_s - self.start_s
-
-    def overlaps(self, other: "Span") -> bool:
-        return self.start_s < other.end_s and other.start_s < self.end_s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,13 +59,12 @@ class Window:
         return min(max(index, 0), len(self.pcm))
 
 
-class Notice:
-    """Codes of the warnings a transcript may carry."""
+class Notice(StrEnum):
+    """Code of a warning that a transcript may carry."""
 
     DAMAGED = "damaged_input"
     TRUNCATED = "truncated_input"
     NO_SPEECH = "no_speech"
-    GAP = "not_transcribed"
     REPETITION = "repetition_removed"
     LOW_CONFIDENCE = "low_confidence"
     LANGUAGE_UNCERTAIN = "language_uncertain"
@@ -77,7 +74,7 @@ class Notice:
 class TranscriptWarning:
     """Something a reader of the transcript should know."""
 
-    code: str
+    code: Notice
     message: str
     span: Span | None = None
 

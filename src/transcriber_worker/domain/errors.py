@@ -18,7 +18,6 @@ class Reason(StrEnum):
     MEDIA_NO_AUDIO = "media_no_audio"
     MEDIA_TOO_LONG = "media_too_long"
     MEDIA_LIMIT_EXCEEDED = "media_limit_exceeded"
-    SPEECH_NOT_TRANSCRIBED = "speech_not_transcribed"
     PROMPT_TOO_LONG = "prompt_too_long"
     LANGUAGE_NOT_SUPPORTED = "language_not_supported"
     TOO_MANY_ATTEMPTS = "too_many_attempts"

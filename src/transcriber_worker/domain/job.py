@@ -44,6 +44,13 @@ class SpeechOptions:
     prompt: str | None = None
     hotwords: tuple[str, ...] = ()
 
+    @property
+    def known_language(self) -> str | None:
+        """The language that need not be detected: the one given, or the only one allowed."""
+        if self.language is None and len(self.languages) == 1:
+            return self.languages[0]
+        return self.language
+
 
 @dataclass(frozen=True, slots=True)
 class MediaOptions:

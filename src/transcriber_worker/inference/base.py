@@ -20,10 +20,6 @@ class EngineInfo:
     device: str
     compute_type: str
     beam_size: int
-    languages: tuple[str, ...]
-    """Language codes the model knows."""
-    files_at_once: int
-    """How many files it can really work on at a time; more only wait."""
 
     @property
     def identity(self) -> str:

@@ -7,7 +7,7 @@ from transcriber_worker.domain.audio import Window
 from transcriber_worker.domain.job import SpeechOptions
 from transcriber_worker.domain.transcript import HeardWindow, Segment, Word
 from transcriber_worker.inference.dispatcher import Check
-from transcriber_worker.inference.options import MAX_PROMPT_TOKENS, named_language
+from transcriber_worker.inference.options import MAX_PROMPT_TOKENS
 from transcriber_worker.inference.speech import (
     Phrase,
     has_context,
@@ -45,7 +45,7 @@ class Conversation:
         self._whisper = whisper
         self._options = options
         self._hotwords = hotwords
-        language = named_language(options)
+        language = options.known_language
         self._unheard = _Channel(language, 1.0 if language else 0.0, prompt)
         self._channels: dict[int | None, _Channel] = {}
 

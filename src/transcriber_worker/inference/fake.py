@@ -9,7 +9,7 @@ from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.transcript import HeardWindow, Segment, Word
 from transcriber_worker.inference.base import EngineInfo, Hearing, Listener
 from transcriber_worker.inference.dispatcher import Check, Dispatcher
-from transcriber_worker.inference.options import check_languages, named_language
+from transcriber_worker.inference.options import check_languages
 from transcriber_worker.settings import EngineSettings
 
 _LANGUAGES = ("de", "en", "es", "fr", "it", "pt")
@@ -26,7 +26,6 @@ class FakeEngine:
     """
 
     def __init__(self, engine: EngineSettings, clock: Clock, pace: float = 0.0) -> None:
-        self._files_at_once = engine.concurrency
         self._dispatcher = Dispatcher(engine.concurrency)
         self._clock = clock
         self._pace = pace
@@ -41,8 +40,6 @@ class FakeEngine:
             device="cpu",
             compute_type="none",
             beam_size=1,
-            languages=_LANGUAGES,
-            files_at_once=self._files_at_once,
         )
 
     def open(self, listener: Listener) -> Hearing:
@@ -78,7 +75,7 @@ def _made_up(window: Window, listener: Listener) -> HeardWindow:
             text = "".join(word.text for word in words)
             kept = tuple(words) if listener.options.word_timestamps else ()
             segments.append(Segment(words[0].start_s, words[-1].end_s, text, channel=window.channel, words=kept))
-    return HeardWindow(tuple(segments), named_language(listener.options) or "en", 1.0, n)
+    return HeardWindow(tuple(segments), listener.options.known_language or "en", 1.0, n)
 
 
 def _seconds(span: Span) -> list[float]:

@@ -36,13 +36,6 @@ def check_prompt_length(name: str, tokens: int, limit: int) -> None:
         )
 
 
-def named_language(options: SpeechOptions) -> str | None:
-    """The language that need not be detected: the one given, or the only one allowed."""
-    if options.language is None and len(options.languages) == 1:
-        return options.languages[0]
-    return options.language
-
-
 def most_probable(ranking: Sequence[tuple[str, float]], allowed: Sequence[str]) -> tuple[str, float]:
     """The best-ranked language among `allowed`, with its probability among all. `ranking`: most probable first."""
     return next((language, p) for language, p in ranking if language in allowed)

@@ -56,8 +56,6 @@ class SequentialEngine:
             device=self._runtime.device,
             compute_type=whisper.compute_type,
             beam_size=self._runtime.beam_size,
-            languages=whisper.languages,
-            files_at_once=self._runtime.workers,
         )
 
     def open(self, listener: Listener) -> Hearing:

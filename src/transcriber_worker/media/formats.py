@@ -31,6 +31,9 @@ STATED_DURATION = frozenset((
 of what is there, neither of which tells that something is missing. (mp3 says it where it has a Xing or VBRI
 header.)"""
 
+MEASURED_DURATION = frozenset(("ogg",))
+"""Formats whose length FFmpeg reads from their last page: right, though it can't tell that something is missing."""
+
 SEEKABLE = frozenset(("wav", "w64", "flac", "mov", "matroska", "ogg", "aiff", "caf"))
 """Formats with which a seek lands where it says it does."""
 

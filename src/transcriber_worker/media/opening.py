@@ -18,6 +18,8 @@ from transcriber_worker.media import formats
 _READ_BYTES = 131_072
 _HEAD_BYTES = 4096
 _UNKNOWN_SIZE = 0x7FFFFF00
+_PROTOCOLS = "none"
+"""A name that no protocol has."""
 _PROBE = {"probesize": "5000000", "analyzeduration": "10000000"}
 
 
@@ -90,7 +92,7 @@ def _open_container(file: BinaryIO) -> InputContainer:
         **_PROBE,
         "format_whitelist": ",".join(formats.DEMUXERS),
         "codec_whitelist": ",".join(sorted(formats.DECODERS)),
-        "protocol_whitelist": "none",
+        "protocol_whitelist": _PROTOCOLS,
     }
     # What FFmpeg has to say about a file goes into the exceptions (a refused format is told only there), not to stderr.
     av_logging.set_level(av_logging.ERROR)

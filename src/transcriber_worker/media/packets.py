@@ -10,29 +10,21 @@ from av.audio.stream import AudioStream
 from av.container.input import InputContainer
 from av.packet import Packet
 
-_MAX_DEMUX_ERRORS = 64
 _RATE_MEMORY_S = 20.0
 
 
-def demux(container: InputContainer, stream: AudioStream, on_error: DamageCount) -> Iterator[Packet[Any]]:
-    """The stream's packets, an empty one last. An error of the demuxer is counted and reading goes on behind it, as
-    long as that yields packets."""
-    errors = 0
-    while errors < _MAX_DEMUX_ERRORS:
-        try:
-            for packet in container.demux(stream):
-                errors = 0
-                yield packet
-            return
-        except MemoryError:
-            raise
-        except IndexError:
-            # PyAV trips over streams that turned up on the way when it flushes the decoders at the end.
-            yield Packet()
-            return
-        except av.error.FFmpegError:
-            errors += 1
-            on_error.packets += 1
+def demux(container: InputContainer, stream: AudioStream, damage: DamageCount) -> Iterator[Packet[Any]]:
+    """The stream's packets, an empty one last, which flushes the decoder. Where the demuxer can't go on, the file ends,
+    damaged."""
+    try:
+        yield from container.demux(stream)
+    except av.error.FFmpegError:
+        # Among them "out of memory", for a packet whose size is a lie.
+        damage.packets += 1
+        yield Packet()
+    except IndexError:
+        # PyAV trips over streams that turned up on the way when it flushes the decoders at the end.
+        yield Packet()
 
 
 class DamageCount:

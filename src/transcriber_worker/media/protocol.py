@@ -9,11 +9,19 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from transcriber_worker.domain.audio import SAMPLE_RATE_HZ, MediaInfo, MediaReport, Span, TranscriptWarning, Window
+from transcriber_worker.domain.audio import (
+    SAMPLE_RATE_HZ,
+    MediaInfo,
+    MediaReport,
+    Notice,
+    Span,
+    TranscriptWarning,
+    Window,
+)
 from transcriber_worker.domain.errors import Reason
 from transcriber_worker.media.speech_spans import SpeechThresholds
 
@@ -127,7 +135,7 @@ def parse_prefix(prefix: bytes, max_payload_bytes: int) -> tuple[int, int]:
 def decode(header: bytes, payload: bytes | bytearray) -> Message:
     """The message of a frame; raises ProtocolError where a value is missing, of another type or out of range."""
     try:
-        value = json.loads(header, parse_constant=_no_constant)
+        value = json.loads(header)
         kind = value.pop("kind")
         if kind == "window":
             return _window(value, payload)
@@ -136,10 +144,6 @@ def decode(header: bytes, payload: bytes | bytearray) -> Message:
         return _DECODERS[kind](value)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ProtocolError(f"a frame that can't be read ({type(error).__name__})") from error
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ProtocolError(f"{name} for a number")
 
 
 def _window(value: dict[str, Any], payload: bytes | bytearray) -> Window:
@@ -188,7 +192,7 @@ def _report(value: dict[str, Any]) -> MediaReport:
         gaps=tuple(_named_span(gap) for gap in value["gaps"]),
         warnings=tuple(
             TranscriptWarning(
-                _text(warning["code"]),
+                Notice(warning["code"]),
                 _text(warning["message"]),
                 None if warning["span"] is None else _named_span(warning["span"]),
             )

@@ -15,6 +15,7 @@ from transcriber_worker.domain.audio import (
     Window,
 )
 from transcriber_worker.domain.errors import Reason, RejectJob
+from transcriber_worker.media import formats
 from transcriber_worker.media.channel import ChannelWindows
 from transcriber_worker.media.crosstalk import CrosstalkGate
 from transcriber_worker.media.decoder import DecodeOptions, Decoder, too_long
@@ -156,10 +157,11 @@ class Reading:
 
 
 def _length_asked_s(media: OpenedMedia, clip: Span | None) -> float | None:
-    """How much audio is asked for, as far as the file's header says it reliably."""
-    if media.stated_s is None or media.info.duration_s is None:
+    """How much audio is asked for, where the length of the file is more than a guess."""
+    length_s = media.info.duration_s
+    if length_s is None or (media.stated_s is None and media.info.container not in formats.MEASURED_DURATION):
         return None
-    end_s = min(media.stated_s, media.info.duration_s)
+    end_s = length_s if media.stated_s is None else min(media.stated_s, length_s)
     return end_s if clip is None else min(end_s, clip.end_s) - clip.start_s
 
 

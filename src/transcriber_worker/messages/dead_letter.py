@@ -1,8 +1,7 @@
 """Dead letters: the messages that can't be done, why, and all that is needed to try them again."""
 
 import base64
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -64,42 +63,9 @@ class DeadLetter(BaseModel):
         return base64.b64decode(self.body_base64) if self.body_base64 is not None else None
 
 
-def dead_letter(
-    *,
-    id_: str,
-    request_id: str,
-    reason: Reason,
-    message: str,
-    stage: str,
-    attempts: int,
-    crashes: int,
-    origin: str,
-    worker: str,
-    now: float,
-    body: bytes,
-    body_uri: str | None,
-    headers: Mapping[str, str],
-) -> DeadLetter:
-    """Write a letter; a small body goes inline, as text where it is text. `now`: Unix seconds."""
-    text = encoded = None
-    if body_uri is None:
-        try:
-            text = body.decode("utf-8")
-        except UnicodeDecodeError:
-            encoded = base64.b64encode(body).decode()
-    return DeadLetter(
-        id=id_,
-        request_id=request_id,
-        reason=reason,
-        message=message,
-        stage=stage,
-        attempts=attempts,
-        crashes=crashes,
-        origin=origin,
-        worker=worker,
-        time=datetime.fromtimestamp(now, UTC),
-        body=text,
-        body_base64=encoded,
-        body_uri=body_uri,
-        headers=dict(headers),
-    )
+def inline_body(body: bytes) -> dict[str, str]:
+    """The fields that carry a small body in its letter: as text where it is text."""
+    try:
+        return {"body": body.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"body_base64": base64.b64encode(body).decode()}

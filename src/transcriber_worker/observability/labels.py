@@ -52,10 +52,6 @@ class Ending(StrEnum):
     MUST_RUN_ALONE = "must_run_alone"
     ENVIRONMENT_DOWN = "environment_down"
 
-    @property
-    def keeps_message(self) -> bool:
-        return self in (Ending.HELD_ELSEWHERE, Ending.MUST_RUN_ALONE, Ending.ENVIRONMENT_DOWN)
-
 
 class ProcessRole(StrEnum):
     """Whose CPU and memory it is."""

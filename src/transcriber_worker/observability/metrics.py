@@ -35,9 +35,7 @@ DEAD_LETTER = Label.of("reason", Reason)
 ROLE = Label.of("role", ProcessRole)
 IGNORED = Label("reason", "Short code of what was ignored, such as own_output.")
 ERROR = Label("error", "Class name of the error.")
-CODE = Label(
-    "code", "Code of the warning.", tuple(sorted(value for name, value in vars(Notice).items() if name.isupper()))
-)
+CODE = Label.of("code", Notice)
 GPU = Label("gpu", "Index of the GPU as the worker sees it.")
 
 

@@ -20,7 +20,6 @@ class Progress:
     """Length of the audio; None or 0 while nobody knows."""
     done_s: float
     """Audio dealt with, on the file's own timeline, silence included."""
-    elapsed_s: float
     rate: float | None
     """Seconds of audio per second, lately; None while unknown."""
 
@@ -49,16 +48,14 @@ class ProgressTracker:
     def __init__(self, clock: Clock, audio_s: float | None) -> None:
         self._clock = clock
         self._audio_s = audio_s
-        self._started = clock.monotonic()
         self._marks: deque[tuple[float, float]] = deque(maxlen=_RECENT)
         self._lock = threading.Lock()
 
-    def advance(self, done_s: float) -> Progress:
+    def advance(self, done_s: float) -> None:
         """Everything up to `done_s` of the file is done; going back is ignored."""
         with self._lock:
             if not self._marks or done_s > self._marks[-1][1]:
                 self._marks.append((self._clock.monotonic(), done_s))
-        return self.now()
 
     def now(self) -> Progress:
         """The present moment; while nothing moves, the rate falls and the estimate grows."""
@@ -66,7 +63,7 @@ class ProgressTracker:
         with self._lock:
             done_s = self._marks[-1][1] if self._marks else 0.0
             rate = self._rate(now)
-        return Progress(self._audio_s, done_s, now - self._started, rate)
+        return Progress(self._audio_s, done_s, rate)
 
     def _rate(self, now: float) -> float | None:
         if len(self._marks) < 2:

@@ -1,12 +1,9 @@
 """W3C trace context: a publisher's `traceparent`, carried on to the result."""
 
 import re
-import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 
 _TRACEPARENT = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
-_SPAN_ID_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +21,6 @@ class TraceContext:
         """As a header, version 00; flags other than `sampled` are ours to drop."""
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
-    def child(self, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> "TraceContext":
-        """A new span of the same trace; `random_bytes(n)` gives n bytes."""
-        span_id = "0" * 2 * _SPAN_ID_BYTES
-        while not int(span_id, 16):
-            span_id = random_bytes(_SPAN_ID_BYTES).hex()
-        return TraceContext(self.trace_id, span_id, self.sampled)
-
 
 def parse_traceparent(text: str | None) -> TraceContext | None:
     """The context that `text` names; None where it is absent or invalid, as the specification wants it treated."""
@@ -41,9 +31,3 @@ def parse_traceparent(text: str | None) -> TraceContext | None:
     if version == "ff" or (version == "00" and more) or not int(trace_id, 16) or not int(span_id, 16):
         return None
     return TraceContext(trace_id, span_id, bool(int(flags, 16) & 1))
-
-
-def child_traceparent(text: str | None, random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str | None:
-    """The `traceparent` of a new span below the one `text` names; None where it names none."""
-    parent = parse_traceparent(text)
-    return parent.child(random_bytes).traceparent if parent is not None else None

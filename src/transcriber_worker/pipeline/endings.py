@@ -4,25 +4,25 @@ durable first, then the record, then the announcement, then the settlement."""
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
 
 from transcriber_worker.brokers.base import Broker, Delivery, Letter, Message
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import Reason, RejectJob, RetryJob
 from transcriber_worker.domain.job import Job
-from transcriber_worker.domain.uri import ObjectUri, redacted
-from transcriber_worker.messages.dead_letter import MAX_INLINE_BODY_BYTES, DeadLetter, dead_letter
+from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.messages.dead_letter import MAX_INLINE_BODY_BYTES, DeadLetter, inline_body
 from transcriber_worker.messages.result import (
     EventType,
     Failure,
-    ProgressData,
     ResultData,
     ResultEvent,
     failure,
     result_event,
 )
 from transcriber_worker.observability.labels import Stage
+from transcriber_worker.pipeline.announcements import result_data, sequence_number
 from transcriber_worker.pipeline.claims import Claim
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.pipeline.outcome import Stopwatch
@@ -123,7 +123,7 @@ class Endings:
         letter = self._letter(unread_id(message), "", message, error, "receive", 1, 0)
         self._broker.dead_letters.put(Letter(letter.id, letter.to_bytes()))
         data = ResultData(
-            job_id=letter.id, request_id="", seq=_seq(1), source="", attempt=1,
+            job_id=letter.id, request_id="", seq=sequence_number(1), source="", attempt=1,
             error=failure(error.reason, error.message, "receive"),
         )  # fmt: skip
         event_id = f"{letter.id}:1"
@@ -158,7 +158,7 @@ class Endings:
 
     def _event(self, job: Job, type_: EventType, data: ResultData) -> Callable[[int], ResultEvent]:
         def at(revision: int) -> ResultEvent:
-            numbered = data.model_copy(update={"seq": _seq(revision)})
+            numbered = data.model_copy(update={"seq": sequence_number(revision)})
             now = self._clock.now()
             return result_event(f"{job.id}:{revision}", type_, numbered, now=now, traceparent=job.traceparent)
 
@@ -167,13 +167,14 @@ class Endings:
     def _letter(
         self, id_: str, request_id: str, message: Message, error: RejectJob, stage: str, attempts: int, crashes: int
     ) -> DeadLetter:
-        body_uri = None
         if len(message.body) > MAX_INLINE_BODY_BYTES:
             uri = self._state.child(f"bodies/{id_}")
             self._store.write(uri, message.body, "application/octet-stream")
-            body_uri = str(uri)
-        return dead_letter(
-            id_=id_,
+            body = {"body_uri": str(uri)}
+        else:
+            body = inline_body(message.body)
+        return DeadLetter(
+            id=id_,
             request_id=request_id,
             reason=error.reason,
             message=error.message,
@@ -182,10 +183,9 @@ class Endings:
             crashes=crashes,
             origin=message.origin,
             worker=self._worker_id,
-            now=self._clock.now(),
-            body=message.body,
-            body_uri=body_uri,
-            headers=message.headers,
+            time=datetime.fromtimestamp(self._clock.now(), UTC),
+            headers=dict(message.headers),
+            **body,
         )
 
     def _check_bound(self, failures: int, error: RetryJob, reason: Reason = Reason.TOO_MANY_ATTEMPTS) -> None:
@@ -202,29 +202,3 @@ class Endings:
 def unread_id(message: Message) -> str:
     """Stands for a job id where a body names none: a hash of its bytes and of the message's id."""
     return sha256(message.id.encode() + b"\0" + message.body).hexdigest()[:32]
-
-
-def result_data(job: Job, attempt: int, **fields: Any) -> ResultData:
-    """A result's payload, with what every result says of its job."""
-    return ResultData(
-        job_id=job.id,
-        request_id=job.request_id,
-        seq=0,
-        source=redacted(str(job.source)),
-        attempt=attempt,
-        attributes=dict(job.attributes),
-        **fields,
-    )
-
-
-def progress_event(job: Job, record: JobRecord, count: int, data: ProgressData, now: float) -> ResultEvent:
-    """The `count`-th progress event of one attempt. `now`: Unix seconds."""
-    payload = result_data(job, record.attempts, progress=data)
-    payload = payload.model_copy(update={"seq": _seq(record.revision, count)})
-    event_id = f"{job.id}:{record.revision}:{count}"
-    return result_event(event_id, EventType.PROGRESS, payload, now=now, traceparent=job.traceparent)
-
-
-def _seq(revision: int, count: int = 0) -> int:
-    """A number that grows over a job's events: progress between state changes counts in the lower digits."""
-    return revision * 10_000 + min(count, 9_999)

@@ -14,8 +14,8 @@ from transcriber_worker.media.base import MediaReader, MediaRequest, MediaStream
 from transcriber_worker.messages.result import ResultData
 from transcriber_worker.observability.labels import Stage
 from transcriber_worker.pipeline.admission import Budget
+from transcriber_worker.pipeline.announcements import result_data
 from transcriber_worker.pipeline.claims import Claim, SourceVersion
-from transcriber_worker.pipeline.endings import result_data
 from transcriber_worker.pipeline.listen import listen
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.pipeline.outcome import Findings, Stopwatch

@@ -15,8 +15,8 @@ from pathlib import Path
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, Reason, RejectJob, RetryJob
 from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.files.durable import make_directories, sync_directory, write_synced
 from transcriber_worker.storage.base import Condition, ConditionFailed, IfAbsent, IfMatch, ObjectInfo, ObjectNotFound
-from transcriber_worker.storage.durable import make_directories, sync_directory, write_synced
 from transcriber_worker.storage.file_copy import copy_content
 from transcriber_worker.storage.file_lock import file_lock
 

@@ -41,7 +41,7 @@ def load(file: Path | None) -> Settings | list[Problem]:
     try:
         return Settings.load(file)
     except ValidationError as error:
-        return [_form_problem(dict(entry)) for entry in error.errors(include_url=False, include_input=False)]
+        return _form_problems(error)
     except yaml.YAMLError as error:
         where, what = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "can't be read"
         at = f" in line {where.line + 1}" if where else ""
@@ -64,16 +64,33 @@ def problems(settings: Settings, machine: Machine) -> list[Problem]:
     ]
 
 
-def _form_problem(entry: dict[str, object]) -> Problem:
-    location = entry["loc"]
-    path = ".".join(str(part) for part in location) if isinstance(location, tuple) else str(location)
-    message = str(entry["msg"])
+def _form_problems(error: ValidationError) -> list[Problem]:
+    """One problem a setting: of a setting that may be one thing or another, pydantic tells about each by itself."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for entry in error.errors(include_url=False, include_input=False):
+        found.setdefault(_path(entry["loc"]), (entry["type"], []))[1].append(entry["msg"])
+    return [_form_problem(path, kind, ", or: ".join(messages)) for path, (kind, messages) in found.items()]
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """The setting's path, and the position in its list, without the names that pydantic has for alternatives."""
+    parts: list[str] = []
+    section: object = Settings
+    for part in location:
+        fields = getattr(section, "model_fields", None)
+        if fields is not None or isinstance(part, int):
+            parts.append(str(part))
+        section = fields[part].annotation if fields and part in fields else None
+    return ".".join(parts)
+
+
+def _form_problem(path: str, kind: str, message: str) -> Problem:
     variable = ENV_PREFIX + path.upper().replace(".", "__")
-    if entry["type"] == "extra_forbidden":
+    if kind == "extra_forbidden":
         return Problem(path, "unknown setting", f"in the file, or {variable} in the environment: {_nearby(path)}")
-    if entry["type"] == "model_type":
+    if kind == "model_type":
         return Problem(path, "not a section", "write its settings below it, or leave the section out")
-    if entry["type"] == "tuple_type":
+    if kind == "tuple_type":
         return Problem(path, "not a list", f'write a list; in the environment as JSON: {variable}=\'["a", "b"]\'')
     return Problem(path, message, f"mend it in the file or in the environment ({variable}); docs/configuration.md")
 
@@ -189,14 +206,6 @@ def _fetching(model: ModelSettings) -> Iterator[Problem]:
 
 def _limits(settings: Settings) -> Iterator[Problem]:
     worker, media = settings.worker, settings.media
-    counts = {
-        "worker.max_jobs_in_flight": worker.max_jobs_in_flight,
-        "media.processes": media.processes,
-        "media.cpu_permits": media.cpu_permits,
-    }
-    for path, count in counts.items():
-        if isinstance(count, int) and count < 1:
-            yield Problem(path, f"{count} is less than 1", "raise it, or set it to auto")
     if worker.backoff_s > worker.max_backoff_s:
         yield Problem("worker.backoff_s", "greater than worker.max_backoff_s", "lower it, or raise the other")
     if isinstance(worker.max_jobs_in_flight, int) and worker.max_jobs_in_flight < settings.engine.concurrency:

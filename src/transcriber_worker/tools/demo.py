@@ -32,7 +32,7 @@ class Row:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The settings of a demo that keeps everything below one folder, as environment variables."""
+    """The settings of a demo that keeps everything below one folder, as environment variables: those not set yet."""
     settings = {
         "BROKER__DIRECTORY__PATH": str(folder / "spool"),
         "STORAGE__OUTPUT": str(folder / "transcripts"),
@@ -44,11 +44,11 @@ def environment(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def running_worker(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker as a process of its own, its log in the folder; drained when the block ends."""
+    """A worker with this process's environment, its log in the folder; drained when the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "worker.log").open("wb") as log:
         command = [sys.executable, "-m", "transcriber_worker", "run"]
-        worker = subprocess.Popen(command, stderr=log, env={**os.environ, **environment(folder)})
+        worker = subprocess.Popen(command, stderr=log)
         try:
             yield worker
         finally:

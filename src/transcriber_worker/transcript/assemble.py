@@ -141,7 +141,7 @@ def _language(parts: Sequence[HeardPart], options: SpeechOptions) -> Language:
     heard = [part for part in parts if any(plain(segment.text) for segment in part.heard.segments)]
     if not heard:
         return NO_LANGUAGE
-    given = options.language or (options.languages[0] if len(options.languages) == 1 else None)
+    given = options.known_language
     if given is not None:
         return Language(given, None)
     seconds: dict[str, float] = {}

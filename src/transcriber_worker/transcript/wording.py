@@ -23,11 +23,10 @@ _NEVER_LAST_CATEGORIES = frozenset({"Ps", "Pi"})
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word, or one character of an unspaced script, as it is compared; `start` and `end` are offsets in the text."""
+    """A word, or one character of an unspaced script, as it is compared; `start` is its offset in the text."""
 
     key: str
     start: int
-    end: int
     words: float
     """How many words it stands for: a character of an unspaced script is about half a word."""
 
@@ -43,7 +42,7 @@ def tokens(text: str) -> list[Token]:
     for match in _TOKEN.finditer(text):
         key = "".join(char for char in match[0].casefold() if unicodedata.category(char)[0] in "LNM")
         if key:
-            found.append(Token(key, match.start(), match.end(), 0.5 if is_unspaced(match[0][0]) else 1.0))
+            found.append(Token(key, match.start(), 0.5 if is_unspaced(match[0][0]) else 1.0))
     return found
 
 

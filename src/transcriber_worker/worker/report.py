@@ -12,7 +12,7 @@ from transcriber_worker.observability.labels import Ending, Stage
 from transcriber_worker.observability.logging import emit, job_context
 from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.observability.trace import parse_traceparent
-from transcriber_worker.pipeline.endings import progress_event
+from transcriber_worker.pipeline.announcements import progress_event
 from transcriber_worker.pipeline.outcome import Outcome
 from transcriber_worker.pipeline.progress import JobProgress
 from transcriber_worker.pipeline.records import JobRecord

@@ -10,7 +10,6 @@ from transcriber_worker.inference.options import (
     check_languages,
     check_prompt_length,
     most_probable,
-    named_language,
 )
 
 
@@ -33,20 +32,6 @@ def test_a_text_of_the_limit_fits_and_one_token_more_is_refused() -> None:
     with pytest.raises(RejectJob, match="hotwords: 97 tokens, at most 96") as caught:
         check_prompt_length("hotwords", 97, 96)
     assert caught.value.reason is Reason.PROMPT_TOO_LONG
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (SpeechOptions(), None),
-        (SpeechOptions(language="de", languages=("en",)), "de"),
-        (SpeechOptions(languages=("en",)), "en"),
-        (SpeechOptions(languages=("en", "de")), None),
-    ],
-    ids=["none", "given", "only one allowed", "several allowed"],
-)
-def test_what_need_not_be_detected(options: SpeechOptions, expected: str | None) -> None:
-    assert named_language(options) == expected
 
 
 def test_the_most_probable_allowed_language_is_chosen() -> None:

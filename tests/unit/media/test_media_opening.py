@@ -9,9 +9,9 @@ import av
 import numpy as np
 import pytest
 
-from tests.media_files import noise, silence, tone, wav_bytes, write_media
+from tests.media_files import noise, tone, write_media
 from transcriber_worker.domain.errors import Reason, RejectJob
-from transcriber_worker.media import formats
+from transcriber_worker.media import formats, opening
 from transcriber_worker.media.opening import OpenedMedia, open_media
 
 
@@ -57,16 +57,35 @@ def neighbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield write_media(tmp_path / "secret.wav", noise(1.0))
 
 
-def test_even_an_allowed_demuxer_opens_no_second_file(neighbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the look and with concat on the list, the refusal of nested files is all that is left; plain PyAV shows
-    that the trick works where nobody refuses."""
+@pytest.fixture
+def concat_let_in(neighbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first two lines are down: the look at the file, and the list of demuxers. The trick works on plain PyAV."""
     trick = neighbour.with_name("trick.mp3")
     trick.write_bytes(PLAYLISTS["ffconcat"])
     with av.open(str(trick)) as container:
         assert sum(frame.samples for frame in container.decode(audio=0)) == 16_000
     monkeypatch.setattr(formats, "looks_like_playlist", lambda head: False)
     monkeypatch.setattr(formats, "DEMUXERS", (*formats.DEMUXERS, "concat"))
-    assert refusal(PLAYLISTS["ffconcat"]) in (Reason.MEDIA_NOT_ALLOWED, Reason.MEDIA_UNREADABLE)
+
+
+def test_a_demuxer_that_asks_for_a_second_file_is_refused(neighbour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """hls asks whoever opened the list to open the parts."""
+    trick = neighbour.with_name("trick.m3u8")
+    trick.write_bytes(b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nsecret.wav\n#EXT-X-ENDLIST\n")
+    with av.open(str(trick), options={"allowed_extensions": "ALL", "extension_picky": "0"}) as container:
+        assert sum(frame.samples for frame in container.decode(audio=0)) == 16_000
+    monkeypatch.setattr(formats, "looks_like_playlist", lambda head: False)
+    monkeypatch.setattr(formats, "DEMUXERS", (*formats.DEMUXERS, "hls"))
+    monkeypatch.setattr(opening, "_PROTOCOLS", "file")
+    monkeypatch.setattr(opening, "_PROBE", {"allowed_extensions": "ALL", "extension_picky": "0"})
+    monkeypatch.setattr(opening._Anonymous, "name", "trick.m3u8")
+    assert refusal(trick.read_bytes()) is Reason.MEDIA_NOT_ALLOWED
+
+
+@pytest.mark.usefixtures("concat_let_in")
+def test_a_demuxer_that_opens_a_second_file_by_itself_has_no_protocol_to_do_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "_refuse", None)
+    assert refusal(PLAYLISTS["ffconcat"]) is Reason.MEDIA_UNREADABLE
 
 
 def test_a_movie_that_names_an_external_file_does_not_get_it(neighbour: Path) -> None:
@@ -148,9 +167,12 @@ def test_the_duration_of_an_mp3_without_a_frame_count_is_a_guess(tmp_path: Path)
 
 
 def test_the_files_name_has_no_say(tmp_path: Path) -> None:
-    path = tmp_path / "image%03d.m3u8"
-    path.write_bytes(wav_bytes(silence(1.0)))
-    assert opened(path).info.container == "wav"
+    """By its name alone FFmpeg would take this text for mp3 and decode it."""
+    path = tmp_path / "text.mp3"
+    path.write_bytes(b"It was a dark and stormy night. " * 300)
+    with pytest.raises(RejectJob) as caught:
+        opened(path)
+    assert caught.value.reason is Reason.MEDIA_UNREADABLE
 
 
 def test_every_demuxer_and_decoder_on_the_lists_exists() -> None:

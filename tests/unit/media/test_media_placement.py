@@ -63,6 +63,7 @@ def test_without_a_usable_timestamp_a_frame_follows_the_last(timestamp: float | 
     frames = placed(placer, 0.0, timestamp, timestamp)
     assert [frame.continues for frame in frames] == [False, True, True]
     assert placer.end_s == pytest.approx(0.06)
+    assert placer.place(5.0, FRAME_S).start_s == 5.0, "one good timestamp later all is well again"
 
 
 def test_a_gap_beyond_the_end_that_the_file_states_is_a_broken_clock() -> None:

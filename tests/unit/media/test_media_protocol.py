@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.media_files import a_media_job
-from transcriber_worker.domain.audio import MediaInfo, MediaReport, Span, TranscriptWarning, Window
+from transcriber_worker.domain.audio import MediaInfo, MediaReport, Notice, Span, TranscriptWarning, Window
 from transcriber_worker.domain.errors import Reason
 from transcriber_worker.media.protocol import (
     MAX_HEADER_BYTES,
@@ -73,7 +73,7 @@ def test_a_window_comes_through_unchanged() -> None:
         Progress(12.5),
         MediaInfo("mp3", "mp3float", 2, 44_100, None),
         Rejected(Reason.MEDIA_UNREADABLE, "why"),
-        MediaReport(1.0, 2.0, 0.5, 3, (Span(0.5, 1.5),), (TranscriptWarning("x", "y", None),), 0.1, 0.2),
+        MediaReport(1.0, 2.0, 0.5, 3, (Span(0.5, 1.5),), (TranscriptWarning(Notice.DAMAGED, "y", None),), 0.1, 0.2),
     ],
 )
 def test_messages_come_through_unchanged(message: Message) -> None:
@@ -133,6 +133,12 @@ def header_of(message: Message, /, **changes: object) -> bytes:
 def test_a_window_that_cannot_be_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ProtocolError):
         decode(header_of(a_window(), **changes), a_window().pcm.tobytes())
+
+
+@pytest.mark.parametrize("position_s", [float("nan"), float("inf"), -0.1, 1e9, 1e300, 10**400, True, "1", None])
+def test_a_time_that_cannot_be_is_refused(position_s: object) -> None:
+    with pytest.raises(ProtocolError):
+        decode(header_of(Progress(1.0), position_s=position_s), b"")
 
 
 def test_a_payload_where_none_belongs_is_refused() -> None:

@@ -194,11 +194,20 @@ def test_a_file_of_which_nothing_decodes_is_unreadable(model: SpeechModel, tmp_p
     assert caught.value.reason is Reason.MEDIA_UNREADABLE
 
 
-def test_a_header_that_states_too_much_is_refused_before_anything_is_decoded(model: SpeechModel) -> None:
-    data = wav_bytes(silence(100.0))
+@pytest.mark.parametrize("ending", ["wav", "flac", "mp3", "m4a", "mkv", "opus"])
+def test_a_file_known_to_be_too_long_is_refused_before_anything_is_decoded(
+    model: SpeechModel, tmp_path: Path, ending: str
+) -> None:
+    data = write_media(tmp_path / f"a.{ending}", noise(10.0)).read_bytes()
     with pytest.raises(RejectJob) as caught:
-        Reading(open_media(io.BytesIO(data)), a_media_job(max_duration_s=60.0), model)
+        Reading(open_media(io.BytesIO(data)), a_media_job(max_duration_s=6.0), model)
     assert caught.value.reason is Reason.MEDIA_TOO_LONG
+
+
+@pytest.mark.parametrize("ending", ["aac", "ac3"])
+def test_a_guessed_length_refuses_nothing(model: SpeechModel, tmp_path: Path, ending: str) -> None:
+    data = write_media(tmp_path / f"a.{ending}", noise(10.0)).read_bytes()
+    Reading(open_media(io.BytesIO(data)), a_media_job(max_duration_s=6.0), model)
 
 
 def test_a_clip_of_a_file_that_is_too_long_is_read(model: SpeechModel) -> None:
@@ -220,6 +229,16 @@ def test_a_file_cut_off_is_reported(model: SpeechModel, tmp_path: Path, ending: 
     assert warning.span is not None
     assert warning.span.start_s == pytest.approx(report.end_s)
     assert warning.span.end_s == pytest.approx(16.5, abs=0.2)
+
+
+def test_a_packet_whose_size_is_a_lie_ends_the_file_there(model: SpeechModel, tmp_path: Path) -> None:
+    """A size of half a gigabyte in the middle of an mp4's table: FFmpeg calls that out of memory."""
+    data = bytearray(write_media(tmp_path / "a.m4a", np.concatenate((speech(), noise(8.0)))).read_bytes())
+    sizes = data.index(b"stsz") + 16
+    data[sizes + 400 * 4 : sizes + 401 * 4] = (0x20000000).to_bytes(4, "big")
+    _, report, _ = read(model, bytes(data))
+    assert codes(report) == {Notice.DAMAGED, Notice.TRUNCATED}
+    assert report.decoded_s == pytest.approx(400 * 1024 / 44_100, abs=0.1)
 
 
 def test_a_whole_mp3_of_variable_rate_without_a_frame_count_is_not_called_truncated(

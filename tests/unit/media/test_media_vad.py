@@ -63,6 +63,17 @@ def test_spans_equal_those_of_the_whole_at_any_remainder(model: SpeechModel, len
     assert in_pieces(model, pcm, [100]) == whole(pcm)
 
 
+@pytest.mark.parametrize("rest", [0, 1, 448, 449, 480, 511])
+def test_probabilities_equal_those_of_the_whole_to_the_bit(model: SpeechModel, rest: int) -> None:
+    """Also that of the last chunk, of which faster-whisper blanks the last 64 samples, be they real or padding."""
+    pcm = VOICE[: 100 * 512 + rest]
+    samples = pcm.astype(np.float32) / 32768.0
+    theirs = faster_whisper.vad.get_vad_model()(np.pad(samples, (0, 512 - len(samples) % 512)))
+    detector = SpeechDetector(model)
+    ours = [detector.feed(pcm[:20_001]), detector.feed(pcm[20_001:]), detector.finish()]
+    assert np.array_equal(np.concatenate([heard.probabilities for heard in ours]), theirs)
+
+
 @pytest.mark.parametrize("name", ["night-train.opus", "parcel-call.opus", "good-bread.mp3"])
 def test_spans_of_recordings_equal_those_of_the_whole(model: SpeechModel, name: str) -> None:
     pcm = decode(RECORDINGS / name)[0][0]

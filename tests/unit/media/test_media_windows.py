@@ -83,10 +83,11 @@ def test_speech_without_a_pause_is_cut_where_it_is_least_likely_with_context_on_
 
 
 def test_where_the_bound_falls_into_silence_all_the_speech_before_it_is_one_window() -> None:
-    probabilities = per_second((15, 0.9), (1.5, 0.0), (10, 0.9), (30, 0.0), (5, 0.9))
+    """Though of that silence only half a second lies before the bound, and a pause of 1.5 s does."""
+    probabilities = per_second((20.5, 0.9), (1.5, 0.0), (6.5, 0.9), (30, 0.0), (5, 0.9))
     first, second = cut(probabilities, 29.5)
-    assert seconds(first.pcm) == pytest.approx((0.0, 26.9), abs=0.1)
-    assert seconds(second.pcm) == pytest.approx((56.1, 61.4), abs=0.2)
+    assert seconds(first.pcm) == pytest.approx((0.0, 28.9), abs=0.1)
+    assert seconds(second.pcm) == pytest.approx((58.1, 63.4), abs=0.2)
     assert first.core[1] == second.core[0]
 
 

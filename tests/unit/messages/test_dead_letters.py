@@ -1,6 +1,7 @@
 """Dead letters carry all that is needed to try a message again."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,13 +12,13 @@ from jsonschema import Draft202012Validator
 from tests.builders import NOW
 from transcriber_worker.domain.errors import Reason
 from transcriber_worker.messages import SCHEMAS
-from transcriber_worker.messages.dead_letter import DeadLetter, dead_letter
+from transcriber_worker.messages.dead_letter import DeadLetter, inline_body
 
 
 def letter(body: bytes = b"{}", body_uri: str | None = None, **fields: Any) -> DeadLetter:
-    return dead_letter(
+    return DeadLetter(
         **{
-            "id_": "0a" * 16,
+            "id": "0a" * 16,
             "request_id": "call-4711",
             "reason": Reason.MEDIA_UNREADABLE,
             "message": "not audio",
@@ -26,9 +27,8 @@ def letter(body: bytes = b"{}", body_uri: str | None = None, **fields: Any) -> D
             "crashes": 0,
             "origin": "spool:inbox/call.json",
             "worker": "w1",
-            "now": NOW,
-            "body": body,
-            "body_uri": body_uri,
+            "time": datetime.fromtimestamp(NOW, UTC),
+            **({"body_uri": body_uri} if body_uri else inline_body(body)),
             "headers": {"traceparent": "00-x"},
             **fields,
         }

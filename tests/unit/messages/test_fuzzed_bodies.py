@@ -13,7 +13,7 @@ from transcriber_worker.domain.job import Format, Job
 from transcriber_worker.messages.events import parse_job
 from transcriber_worker.messages.request import Request
 from transcriber_worker.messages.result import MAX_EVENT_BYTES, EventType, failure, result_event
-from transcriber_worker.pipeline.endings import result_data
+from transcriber_worker.pipeline.announcements import result_data
 
 RULES = make_rules(("oci://calls@ns/", "file:///", "https://host/"), ("oci://out@ns/", "file:///out/"))
 

@@ -7,12 +7,13 @@ import sys
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Annotated, Literal
 
 import jsonschema
 import pytest
 from pydantic import BaseModel, Field
 
+from transcriber_worker.inference.model_catalogue import CATALOGUE
 from transcriber_worker.observability.events import ALL_EVENTS
 from transcriber_worker.observability.metrics import ALL_METRICS
 
@@ -91,6 +92,22 @@ def test_every_setting_of_the_worker_is_described(gen_docs: ModuleType) -> None:
         assert len(row.split(" | ")[4]) > 10, f"no description: {row}"
 
 
+def test_only_the_table_of_the_models_page_is_generated(gen_docs: ModuleType) -> None:
+    stale = f"Before.\n\n{gen_docs.MODELS_BEGIN}| old |\n{gen_docs.MODELS_END}\nAfter.\n"
+
+    page = gen_docs.models_page(stale)
+
+    assert page.startswith("Before.\n")
+    assert page.endswith("\nAfter.\n")
+    assert "old" not in page
+    assert [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")] == list(CATALOGUE)
+
+
+def test_a_models_page_without_its_markers_is_an_error(gen_docs: ModuleType) -> None:
+    with pytest.raises(ValueError, match="markers"):
+        gen_docs.models_page("| by hand |\n")
+
+
 class Mode(StrEnum):
     FAST = "fast"
     EXACT = "exact"
@@ -103,7 +120,7 @@ class Inner(BaseModel):
 
 class Outer(BaseModel):
     mode: Mode = Field(Mode.FAST, description="A choice.")
-    count: int | Literal["auto"] = Field("auto", description="A number.")
+    count: Annotated[int, Field(ge=1)] | Literal["auto"] = Field("auto", description="A number.")
     where: Path = Field(description="A place.")
     enabled: bool = Field(True, description="A switch.")
     inner: Inner | None = None
@@ -113,7 +130,7 @@ def test_a_setting_is_told_with_type_default_bounds_and_variable(gen_docs: Modul
     page = gen_docs.configuration_page(Outer)
 
     assert "| `mode` | `fast` or `exact` | `fast` |  | A choice. | `TRANSCRIBER__MODE` |" in page
-    assert "| `count` | integer or `auto` | `auto` |  | A number. | `TRANSCRIBER__COUNT` |" in page
+    assert "| `count` | integer or `auto` | `auto` | ≥ 1 | A number. | `TRANSCRIBER__COUNT` |" in page
     assert "| `where` | path | required |  | A place. | `TRANSCRIBER__WHERE` |" in page
     assert "| `enabled` | true or false | `true` |  | A switch. | `TRANSCRIBER__ENABLED` |" in page
     assert "## inner" in page

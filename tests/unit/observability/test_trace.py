@@ -2,7 +2,7 @@
 
 import pytest
 
-from transcriber_worker.observability.trace import TraceContext, child_traceparent, parse_traceparent
+from transcriber_worker.observability.trace import TraceContext, parse_traceparent
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN_ID = "00f067aa0ba902b7"
@@ -45,20 +45,3 @@ def test_a_later_version_is_read_as_far_as_it_is_known() -> None:
 )
 def test_an_invalid_header_is_no_header(text: str | None) -> None:
     assert parse_traceparent(text) is None
-    assert child_traceparent(text) is None
-
-
-def test_a_child_is_another_span_of_the_same_trace() -> None:
-    child = child_traceparent(VALID, lambda size: b"\xab" * size)
-
-    assert child == f"00-{TRACE_ID}-{'ab' * 8}-01"
-
-
-def test_a_child_never_has_the_invalid_id() -> None:
-    draws = iter([b"\0" * 8, b"\x01" * 8])
-
-    assert child_traceparent(VALID, lambda _: next(draws)) == f"00-{TRACE_ID}-{'01' * 8}-01"
-
-
-def test_two_children_differ() -> None:
-    assert child_traceparent(VALID) != child_traceparent(VALID)

@@ -10,8 +10,8 @@ from transcriber_worker.domain.errors import JobCancelled, LeaseLost
 from transcriber_worker.domain.job import Job
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.messages.result import EventType, ResultEvent, result_event
+from transcriber_worker.pipeline.announcements import result_data
 from transcriber_worker.pipeline.claims import Claim, Claims, Refusal, SourceVersion
-from transcriber_worker.pipeline.endings import result_data
 from transcriber_worker.pipeline.records import JobRecords, JobState
 from transcriber_worker.storage.base import Condition, ConditionFailed, ObjectInfo
 from transcriber_worker.storage.directory import DirectoryStore

@@ -16,7 +16,6 @@ class Leased:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.extended = 0
-        self.lease_s = 30.0
 
     @property
     def message(self) -> Message:

@@ -24,9 +24,11 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_synced(path: Path, body: bytes) -> None:
-    """Write a new file and its content to the disk; its name is not durable yet."""
+def write_synced(path: Path, body: bytes, modified_ns: int | None = None) -> None:
+    """Write a new file and its content to the disk; its name is not durable yet. `modified_ns`: Unix time."""
     with path.open("xb") as file:
         file.write(body)
         file.flush()
+        if modified_ns is not None:
+            os.utime(file.fileno(), ns=(modified_ns, modified_ns))
         os.fsync(file.fileno())
