@@ -209,7 +209,10 @@ class Workbench:
 
     def results(self) -> list[str]:
         """The ids of all announced events, by file."""
-        return sorted(path.stem for path in (self.folder / "spool" / "results").glob("*.json"))
+        return [path.stem for path in self.result_files()]
+
+    def result_files(self) -> list[Path]:
+        return sorted((self.folder / "spool" / "results").glob("*.json"))
 
     def queue_is_empty(self) -> bool:
         """Whether nothing is left to be delivered, now or ever."""

@@ -224,7 +224,7 @@ class ObservabilitySettings(Section):
         "info", description="Least severe level that is logged."
     )
     stall_s: float = Field(
-        600.0, gt=0, description="/livez fails when jobs are in flight and none has made progress for this long."
+        1800.0, gt=0, description="/livez fails when jobs are in flight and none has made progress for this long."
     )
     progress_events: bool = Field(False, description="Announce transcription.progress events for long audio.")
 

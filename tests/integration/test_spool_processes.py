@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
@@ -27,17 +28,18 @@ def test_three_processes_share_300_messages_and_a_kill_loses_none(tmp_path: Path
     settings = DirectoryBrokerSettings(path=tmp_path / "spool", lease_s=LEASE_S, settle_s=0)
     everything = _fill(settings)
 
-    victim = _start(settings, seed, subprocess.PIPE)
-    assert victim.stdout is not None
-    lines = [victim.stdout.readline() for _ in range(chance.randint(1, 20))]
     logs = [tmp_path / "1.log", tmp_path / "2.log"]
-    others = [_start(settings, seed + n, log.open("wb")) for n, log in enumerate(logs, start=1)]
-    lines += [victim.stdout.readline() for _ in range(chance.randint(1, 40))]
-    victim.send_signal(signal.SIGKILL)
-    lines += victim.stdout.read().splitlines(keepends=True)
+    with _started(settings, seed, subprocess.PIPE) as victim, ExitStack() as stack:
+        assert victim.stdout is not None
+        lines = [victim.stdout.readline() for _ in range(chance.randint(1, 20))]
+        files = [stack.enter_context(log.open("wb")) for log in logs]
+        others = [stack.enter_context(_started(settings, seed + n, file)) for n, file in enumerate(files, start=1)]
+        lines += [victim.stdout.readline() for _ in range(chance.randint(1, 40))]
+        victim.send_signal(signal.SIGKILL)
+        lines += victim.stdout.read().splitlines(keepends=True)
 
-    assert victim.wait() == -signal.SIGKILL
-    assert [other.wait() for other in others] == [0, 0]
+    assert victim.returncode == -signal.SIGKILL
+    assert [other.returncode for other in others] == [0, 0]
     events = [_parsed(lines), *(_parsed(log.read_bytes().splitlines(keepends=True)) for log in logs)]
     settled = [name for worker in events for event, name, _ in worker if event == "settled"]
     recovered = _drain_after_leases(settings)
@@ -64,7 +66,7 @@ def _fill(settings: DirectoryBrokerSettings) -> set[str]:
     return set(names)
 
 
-def _start(settings: DirectoryBrokerSettings, seed: int, stdout: int | IO[bytes]) -> "subprocess.Popen[bytes]":
+def _started(settings: DirectoryBrokerSettings, seed: int, stdout: int | IO[bytes]) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "tests.integration.spool_drainer", str(settings.path), str(LEASE_S), str(seed)]
     return subprocess.Popen(command, stdout=stdout, cwd=Path(__file__).parents[2])
 

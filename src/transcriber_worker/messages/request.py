@@ -85,7 +85,8 @@ class Request(BaseModel):
         description="Seconds from publication by which the result is wanted.",
     )
     reply_to: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,200}$")] | None = Field(
-        default=None, description="Where the result event goes besides the default place."
+        default=None,
+        description="Where the result event goes instead of the default place, as the broker names places.",
     )
     attributes: dict[Printable, Annotated[str, StringConstraints(max_length=1000)]] = Field(
         default_factory=dict, max_length=32, description="Echoed in results and transcripts; never logged."
@@ -112,6 +113,8 @@ class RequestRules:
 
     sources: Sequence[ObjectUri]
     outputs: Sequence[ObjectUri]
+    private: Sequence[ObjectUri] = ()
+    """The worker's own prefixes, which no output may lie in, whatever `outputs` allows."""
 
 
 def to_job(
@@ -154,7 +157,17 @@ def to_job(
     )
     if any(len(str(job.output_for(format_)).encode()) > _MAX_URI_BYTES for format_ in Format):
         raise RejectJob(Reason.INVALID_REQUEST, f"the transcript's URI would have more than {_MAX_URI_BYTES} bytes")
+    if any(_is_private(job.output_for(format_), rules) for format_ in Format):
+        raise RejectJob(Reason.OUTPUT_NOT_ALLOWED, "the transcript would lie among the worker's own files")
     return job
+
+
+def _is_private(output: ObjectUri, rules: RequestRules) -> bool:
+    if any(prefix.contains(output) for prefix in rules.private):
+        return True
+    below = min((prefix.relative(output) for prefix in rules.outputs if prefix.contains(output)), key=len, default="")
+    # Beside its objects a directory keeps its locks and unfinished writes in hidden folders.
+    return output.scheme == "file" and any(part.startswith(".") for part in below.split("/")[:-1])
 
 
 def validate_request(fields: dict[str, Any]) -> Request:
@@ -162,7 +175,7 @@ def validate_request(fields: dict[str, Any]) -> Request:
     which a newer worker will understand."""
     version = fields.get("version", VERSION)
     if isinstance(version, int | float) and not isinstance(version, bool) and version > VERSION:
-        raise RetryJob(f"request version {version:.6g} is newer than this worker's {VERSION}", _UPGRADE_DELAY_S)
+        raise RetryJob(f"request version {str(version)[:20]} is newer than this worker's {VERSION}", _UPGRADE_DELAY_S)
     try:
         return Request.model_validate(fields)
     except ValidationError as error:

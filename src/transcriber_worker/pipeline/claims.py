@@ -131,8 +131,10 @@ class Claims:
         self._worker_id = worker_id
         self._lease_s = lease_s
         self._clock = clock
+        self._own: set[str | None] = set()
+        """Tokens of this process's claims: one that expired was not left behind by a death, whatever delayed us."""
         self._let_go: set[str | None] = set()
-        """Tokens of claims that this worker gave up while the store could not be told."""
+        """Those that were given up while the store could not be told."""
 
     def acquire(
         self, job: Job, message: Message, source: SourceVersion | None, *, alone: bool
@@ -153,7 +155,7 @@ class Claims:
         if found.held and found.record.token not in self._let_go:
             return Refusal.HELD
         if _answers(found.record, job, message, source):
-            return self._answer(found, message)
+            return self._answer(found, message, job.request_id)
         record = self._next(found, job, message, source, alone=alone)
         if record.suspect and not alone and record.state is not JobState.CANCELLING:
             return Refusal.MUST_RUN_ALONE
@@ -170,11 +172,13 @@ class Claims:
         except LeaseLost:
             return
 
-    def _answer(self, found: StoredRecord, message: Message) -> JobRecord | Refusal:
+    def _answer(self, found: StoredRecord, message: Message, request_id: str) -> JobRecord | Refusal:
         """The ended job's record, now saying that it answers this message too, for whoever waits for it."""
         if found.record.message_id == message.id:
             return found.record
         record = found.record.model_copy(update={"message_id": message.id, "beat": found.record.beat + 1})
+        if request_id:
+            self._records.link_request(request_id, record.job_id)
         try:
             self._records.replace(record, found.info.etag)
         except ConditionFailed:
@@ -191,11 +195,12 @@ class Claims:
             if found is None or found.record != record:
                 return Refusal.HELD
             info = found.info  # our own write had landed and only its answer was lost
+        self._own.add(record.token)
         return Claim(self._records, record, info.etag, self._clock, taken_from)
 
     def _died(self, record: JobRecord) -> bool:
         """Whether the record, which nobody holds, was left behind by a worker that ended without letting go of it."""
-        return record.state not in TERMINAL and record.token is not None and record.token not in self._let_go
+        return record.state not in TERMINAL and record.token is not None and record.token not in self._own
 
     def _first(self, job: Job, message: Message, source: SourceVersion | None, *, alone: bool) -> JobRecord:
         return JobRecord(
@@ -251,9 +256,14 @@ def _answers(record: JobRecord, job: Job, message: Message, source: SourceVersio
     """
     if record.state is not JobState.DONE:
         return record.state in TERMINAL and record.message_id == message.id
-    if source is None or source.fingerprint == record.fingerprint:
+    if record.message_id == message.id:
         return True
-    return (source.modified_at, job.requested_at) < (record.source_modified_at or 0.0, record.requested_at)
+    if source is None:
+        return False  # whether the record answers a message that it has not seen can't be told now
+    if source.fingerprint == record.fingerprint:
+        written = record.result.data.outputs if record.result is not None else {}
+        return all(format_.value in written for format_ in job.formats)
+    return job.requested_at < record.requested_at
 
 
 def _released(record: JobRecord, **changes: Any) -> JobRecord:

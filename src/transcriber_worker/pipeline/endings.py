@@ -22,7 +22,7 @@ from transcriber_worker.messages.result import (
     result_event,
 )
 from transcriber_worker.observability.labels import Stage
-from transcriber_worker.pipeline.announcements import result_data, sequence_number
+from transcriber_worker.pipeline.announcements import addressed, result_data, sequence_number
 from transcriber_worker.pipeline.claims import Claim
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.pipeline.outcome import Stopwatch
@@ -85,9 +85,9 @@ class Endings:
         self._broker.announce(event.id, event.to_bytes(), job.reply_to)
 
     def repeat(self, delivery: Delivery, job: Job, record: JobRecord) -> None:
-        """The job had ended before this message came: say so again."""
+        """The job had ended before this message came: say so again, to whoever asks now."""
         if record.result is not None:
-            self.announce(record.result, job)
+            self.announce(addressed(record.result, job, delivery.message.id), job)
         delivery.settle()
 
     def cancel(self, delivery: Delivery, job: Job, claim: Claim, stage: str) -> None:

@@ -112,8 +112,7 @@ class Journey:
         """Whether the transcript there answers this job: a worker died after writing it, or it is a newer one."""
         if document.fingerprint == source.version.fingerprint:
             return True
-        there = (document.source.modified_at.timestamp(), document.requested_at.timestamp())
-        return there > (source.info.modified_at, job.requested_at)
+        return document.requested_at.timestamp() > job.requested_at
 
     def _transcribe(self, trip: Traveller, source: Source) -> TranscriptDocument:
         with trip.watch.stage(Stage.ADMIT):

@@ -27,7 +27,13 @@ class Places:
             # The broker resolves its symlinks too: both must call a recording by one name.
             sources.append(ObjectUri.from_path(settings.broker.directory.path.resolve() / "audio", prefix=True))
         outputs = [output, *(prefix(text) for text in storage.allowed_outputs)]
-        return cls(output, state, RequestRules(tuple(sources), tuple(outputs)))
+        private = [state]
+        if settings.broker.kind is BrokerKind.DIRECTORY:
+            private += [
+                ObjectUri.from_path(path, prefix=True)
+                for path in {settings.broker.directory.path.absolute(), settings.broker.directory.path.resolve()}
+            ]
+        return cls(output, state, RequestRules(tuple(sources), tuple(outputs), tuple(private)))
 
     @property
     def all(self) -> tuple[ObjectUri, ...]:

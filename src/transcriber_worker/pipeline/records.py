@@ -84,7 +84,8 @@ class StoredRecord:
         """Whether a living worker has the job, by the store's clock."""
         record, info = self.record, self.info
         claimed = record.state in (JobState.RUNNING, JobState.CANCELLING) and record.token is not None
-        return claimed and info.observed_at < info.modified_at + record.lease_s
+        # A record from further in the future than a lease is one from before the clock was set back.
+        return claimed and abs(info.observed_at - info.modified_at) < record.lease_s
 
 
 class BrokenRecord(ValueError):

@@ -24,7 +24,7 @@ class Scratch:
         removed = int(self._own.is_dir())
         shutil.rmtree(self._own, ignore_errors=True)
         with self._ours():
-            self._own.mkdir(parents=True, exist_ok=True)
+            self._own.mkdir(parents=True, exist_ok=True, mode=0o700)  # recordings are private
         for folder in self._root.iterdir():
             if folder != self._own and folder.is_dir() and self._newest(folder) < self._clock.now() - max_age_s:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -38,7 +38,7 @@ class Scratch:
         shutil.rmtree(path, ignore_errors=True)
         try:
             with self._ours():
-                path.mkdir(parents=True)
+                path.mkdir(parents=True, mode=0o700)
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)

@@ -18,6 +18,8 @@ from transcriber_worker.settings import ENV_PREFIX, MIB, ModelSettings, Settings
 from transcriber_worker.tools.limits import Machine, jobs_in_flight, media_processes, nearest, needed_bytes
 
 AVAILABLE_SCHEMES = ("file",)
+_SLOWEST = 4.0
+"""A machine that takes longer than this many seconds for a second of audio is no use to anybody."""
 FAKE_MODEL = "fake"
 _WRITABLE = "make it writable for the worker, or name another one"
 
@@ -214,11 +216,10 @@ def _limits(settings: Settings) -> Iterator[Problem]:
     if isinstance(media.processes, int) and media.processes < settings.engine.concurrency:
         message = f"fewer readers than engine.concurrency ({settings.engine.concurrency}) leave the engine idle"
         yield Problem("media.processes", message, "raise it, or set it to auto")
-    if settings.observability.stall_s <= media.window_timeout_s:
-        message = (
-            f"/livez would fail before a slow file is given up (media.window_timeout_s = {media.window_timeout_s})"
-        )
-        yield Problem("observability.stall_s", message, "raise it above media.window_timeout_s")
+    least_s = max(media.window_timeout_s, _SLOWEST * settings.engine.slab_s)
+    if settings.observability.stall_s <= least_s:
+        message = "/livez would fail while a slow file is read (media.window_timeout_s) or a slab heard (engine.slab_s)"
+        yield Problem("observability.stall_s", message, f"raise it above {least_s:g}")
 
 
 def _memory(settings: Settings, machine: Machine) -> Iterator[Problem]:

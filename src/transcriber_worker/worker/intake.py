@@ -36,6 +36,7 @@ class WaitingRoom:
 
     @property
     def someone_must_run_alone(self) -> bool:
+        self._forget_lost()
         return any(kept.alone for kept in self._kept)
 
     def keep(self, delivery: Delivery, delay_s: float = 0.0, *, alone: bool = False) -> None:

@@ -70,6 +70,8 @@ class Worker:
         self._pause = Pause(clock)
         self._never = threading.Event()
         self._draining = False
+        self._probe_fresh = False
+        """While the environment is down: try a new message next, not the one that failed."""
         self._started = 0
         metrics.deferred_deliveries.set_function(lambda: len(self._waiting))
         metrics.unfinished_jobs.set_function(lambda: len(self._running) + len(self._waiting))
@@ -114,6 +116,11 @@ class Worker:
         return max(0, self._slots - len(self._running))
 
     def _begin_waiting(self) -> bool:
+        if self._pause.down_s is not None and not self._probe_fresh:
+            self._probe_fresh = True
+        elif self._pause.down_s is not None:
+            self._probe_fresh = False  # one message's own trouble must not be the only thing that is tried
+            return False
         alone = self._waiting.someone_must_run_alone
         delivery = self._waiting.take(alone=alone)
         if delivery is None:
@@ -177,8 +184,11 @@ class Worker:
         if ending is Ending.ENVIRONMENT_DOWN:
             self._environment_down(running.outcome.down or PauseReason.STORAGE, running.outcome.message)
             self._waiting.keep(running.delivery)
-        elif ending is Ending.HELD_ELSEWHERE:
+        elif ending is Ending.HELD_ELSEWHERE and len(self._waiting) < self._slots:
             self._waiting.keep(running.delivery, self._settings.look_again_s)
+        elif ending is Ending.HELD_ELSEWHERE:
+            # Many messages for few jobs must not close the intake to the others.
+            self._give_back(running.delivery, self._settings.look_again_s)
         elif ending is Ending.MUST_RUN_ALONE:
             self._waiting.keep(running.delivery, alone=True)
         elif ending is not None:
@@ -228,11 +238,11 @@ class Worker:
     def _windows_waiting(self) -> int:
         return sum(running.outcome.findings.windows_waiting for running in list(self._running.values()))
 
-    def _give_back(self, delivery: Delivery) -> None:
+    def _give_back(self, delivery: Delivery, delay_s: float = 0.0) -> None:
         try:
-            delivery.give_back()
+            delivery.give_back(delay_s)
         except EnvironmentDown as error:
-            emit(events.ENVIRONMENT_DOWN, reason=error.part, message=str(error), stage="drain")
+            emit(events.ENVIRONMENT_DOWN, reason=error.part, message=str(error), stage="give_back")
 
 
 def _fits(outcome: Outcome, grace_s: float) -> bool:

@@ -1,6 +1,7 @@
 """Every way an attempt can end, and what it leaves behind."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,13 +9,15 @@ import pytest
 
 from tests.workbench import Workbench
 from transcriber_worker.domain.cancel import CancelToken
-from transcriber_worker.domain.errors import HandBack, IgnoreEvent, LeaseLost, Reason, WorkerBroken
+from transcriber_worker.domain.errors import HandBack, IgnoreEvent, LeaseLost, Reason, RetryJob, WorkerBroken
 from transcriber_worker.domain.job import Format
+from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.messages.dead_letter import DeadLetter
 from transcriber_worker.messages.result import EventType, ResultEvent
 from transcriber_worker.observability.labels import Ending, Stage
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.pipeline.records import JobState
+from transcriber_worker.storage.base import ObjectInfo
 from transcriber_worker.tools.watching import cancel as cancel_job
 
 MakeBench = Callable[..., Workbench]
@@ -362,3 +365,93 @@ def test_a_bug_outside_the_journey_is_bounded_too(make_bench: MakeBench, monkeyp
     assert bench.endings_until_settled() == [Ending.RETRIED, Ending.DEAD_LETTERED]
     (letter,) = bench.broker.dead_letters.list()
     assert DeadLetter.from_bytes(letter.body).reason is Reason.TOO_MANY_ATTEMPTS
+
+
+@pytest.mark.parametrize("output", [".state/jobs/", ".writing/", "calls/.state/"])
+def test_no_publisher_writes_among_the_workers_own_files(bench: Workbench, output: str) -> None:
+    """A transcript named like a job's record would be that record."""
+    wanted = str(bench.places.output) + output
+    source = str(bench.submit().job.source)
+    bench.attend()
+    bench.broker.publish(json.dumps({"source": source, "output": wanted}).encode(), {})
+
+    assert bench.attend().reason is Reason.OUTPUT_NOT_ALLOWED
+
+
+def test_a_source_named_like_a_record_is_refused_too(bench: Workbench) -> None:
+    source = str(bench.places.rules.sources[0]) + ".state/jobs/0123.wav"
+    bench.broker.publish(json.dumps({"source": source}).encode(), {})
+
+    assert bench.attend().reason is Reason.OUTPUT_NOT_ALLOWED
+
+
+def test_a_source_that_can_not_be_seen_now_does_not_answer_a_new_request(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is done for other options; the store stumbles once over the source."""
+    bench.submit()
+    bench.attend()
+    bench.clock.advance(1.0)
+    again = bench.resubmit(language="de")
+    head = bench.store.head
+
+    def stumble(uri: ObjectUri) -> ObjectInfo:
+        if uri == again.job.source:
+            raise RetryJob("the store stumbled")
+        return head(uri)
+
+    monkeypatch.setattr(bench.store, "head", stumble)
+    assert bench.attend().ending is Ending.RETRIED
+    monkeypatch.setattr(bench.store, "head", head)
+    bench.clock.advance(1000.0)
+
+    assert bench.attend().ending is Ending.COMPLETED
+    assert bench.transcript(again).language == "de"
+
+
+def test_another_recording_under_the_same_name_is_transcribed_however_old_it_is(bench: Workbench) -> None:
+    bench.submit(b"2")
+    bench.attend()
+    bench.clock.advance(10.0)
+    submitted = bench.submit(b"5")
+    path = submitted.job.source.path
+    os.utime(path, (1.0, 1.0))
+
+    assert bench.attend().ending is Ending.COMPLETED
+    assert bench.transcript(submitted).duration.audio_s == 50.0
+
+
+def test_a_format_that_was_not_written_yet_is_rendered_from_the_transcript(bench: Workbench) -> None:
+    first = bench.submit(formats=["json"])
+    bench.attend()
+    before = bench.output(first, Format.JSON)
+    bench.clock.advance(1.0)
+
+    again = bench.resubmit(formats=["srt"])
+
+    assert bench.attend().ending is Ending.COMPLETED
+    assert bench.output(again, Format.JSON) == before, "heard once"
+    assert bench.output(again, Format.SRT)
+
+
+def test_a_second_publisher_gets_an_answer_of_its_own(bench: Workbench) -> None:
+    bench.submit(id="a-1", attributes={"tenant": "a"})
+    bench.attend()
+    bench.clock.advance(1.0)
+    bench.resubmit(id="b-1", attributes={"tenant": "b"})
+
+    assert bench.attend().ending is Ending.ALREADY_DONE
+
+    events = [ResultEvent.model_validate_json(path.read_bytes()) for path in bench.result_files()]
+    assert {(event.data.request_id, event.data.attributes["tenant"]) for event in events} == {
+        ("a-1", "a"),
+        ("b-1", "b"),
+    }
+    assert len({event.id for event in events}) == 2
+    assert bench.records.find("b-1") is not None
+
+
+def test_a_version_no_number_can_tell_is_refused_like_any_other(bench: Workbench) -> None:
+    bench.broker.publish(b'{"version": 1' + b"0" * 4000 + b"}", {})
+
+    assert bench.attend().ending in (Ending.RETRIED, Ending.DEAD_LETTERED)
