@@ -78,6 +78,14 @@ class TestRoots:
                 access(ObjectUri.from_path(secret))
             assert refused.value.reason is Reason.SOURCE_NOT_ALLOWED
 
+    def test_a_root_that_is_no_directory_any_more_is_no_jobs_fault(
+        self, store: DirectoryStore, root: Path, uri: ObjectUri
+    ) -> None:
+        root.write_bytes(b"a file where the output was mounted")
+
+        with pytest.raises(EnvironmentDown, match="no directory"):
+            store.write(uri, b"1", "text/plain")
+
     def test_a_neighbour_whose_name_begins_alike_is_outside(self, store: DirectoryStore, root: Path) -> None:
         neighbour = root.with_name("objects-of-others")
         neighbour.mkdir()

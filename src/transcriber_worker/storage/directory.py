@@ -132,6 +132,10 @@ class DirectoryStore:
         path = self._locate(uri, Reason.OUTPUT_NOT_ALLOWED)
         if uri.is_prefix:
             raise RejectJob(Reason.OUTPUT_NOT_ALLOWED, f"{uri} names a directory, not an object")
+        located = ObjectUri.from_path(path)
+        for root in self._roots:
+            if root.is_prefix and root.contains(located) and root.path.exists() and not root.path.is_dir():
+                raise EnvironmentDown(f"{root} is no directory any more")  # no job is to blame for that
         return path
 
     def _locate(self, uri: ObjectUri, reason: Reason) -> Path:
