@@ -3,7 +3,10 @@
 import errno
 import json
 import os
-from collections.abc import Sequence
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from tests.contract.broker_contract import BrokerContract, take
 from transcriber_worker.brokers.base import Broker, Letter
 from transcriber_worker.brokers.directory import DirectoryBroker
+from transcriber_worker.brokers.directory_lease import LARGEST_FILE_BYTES
 from transcriber_worker.domain.clock import ManualClock
 from transcriber_worker.domain.errors import EnvironmentDown
 from transcriber_worker.domain.uri import ObjectUri
@@ -595,6 +599,212 @@ class TestTrouble:
         worker.publish(b"1", {})
 
         assert synced == [("tmp", 0), ("inbox", 1)]
+
+
+ENTRY = f"1000000000000~{'0123456789abcdef' * 2}.msg"
+"""A name that only the spool gives, and that anybody can give."""
+
+
+def bind_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        # A socket's address has 107 bytes at most.
+        above = os.open(path.parent, os.O_RDONLY)
+        try:
+            listener.bind(f"/proc/self/fd/{above}/{path.name}")
+        finally:
+            os.close(above)
+
+
+@contextmanager
+def nested(folder: Path, name: str, depth: int) -> Iterator[None]:
+    """`depth` folders in one another with a recording in the last; gone afterwards, which no recursion could do."""
+    at = os.open(folder, os.O_RDONLY)
+
+    def step(to: str) -> None:
+        nonlocal at
+        previous, at = at, os.open(to, os.O_RDONLY, dir_fd=at)
+        os.close(previous)
+
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=at)
+        step(name)
+    os.close(os.open("deep.mp3", os.O_WRONLY | os.O_CREAT, dir_fd=at))
+    os.utime("deep.mp3", (1_600_000_000,) * 2, dir_fd=at)
+    try:
+        yield
+    finally:
+        os.unlink("deep.mp3", dir_fd=at)
+        for _ in range(depth):
+            step("..")
+            os.rmdir(name, dir_fd=at)
+        os.close(at)
+
+
+class TestWhatAnybodyCanDrop:
+    """Whatever lies in the inbox, the request that was published after it is delivered, and nothing is lost."""
+
+    @pytest.fixture(autouse=True)
+    def no_test_hangs(self) -> Iterator[None]:
+        def fail(*_: object) -> None:
+            raise AssertionError("waits for a pipe's writer")
+
+        previous = signal.signal(signal.SIGALRM, fail)
+        signal.alarm(20)
+        yield
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+    @staticmethod
+    def bodies(harness: SpoolHarness, worker: DirectoryBroker) -> list[bytes]:
+        """What three leases' time brings, nothing being settled."""
+        found = []
+        for _ in range(3):
+            found += [delivery.message.body for delivery in worker.receive(5, 0.0)]
+            harness.pass_time(harness.lease_s + 1)
+        return found
+
+    @pytest.mark.parametrize("make", [os.mkfifo, bind_socket, Path.mkdir])
+    def test_what_is_no_file_is_left_alone_whatever_its_name(
+        self, harness: SpoolHarness, worker: DirectoryBroker, make: Callable[[Path], None]
+    ) -> None:
+        make(harness.path / "inbox" / ENTRY)
+        worker.publish(b"{}", {})
+
+        assert self.bodies(harness, worker) == [b"{}"] * 3
+        assert (harness.path / "inbox" / ENTRY).exists()
+        assert harness.names("dead") == []
+
+    @pytest.mark.parametrize("target", ["/", "/nonexistent", "/etc/hostname", "/dev/zero"])
+    def test_a_link_with_a_message_s_name_is_a_link_like_any_other(
+        self, harness: SpoolHarness, worker: DirectoryBroker, target: str
+    ) -> None:
+        (harness.path / "inbox" / ENTRY).symlink_to(target)
+
+        (delivery,) = take(harness, worker, 1)
+
+        assert json.loads(delivery.message.body)["source"] == str(ObjectUri.from_path(harness.path / "audio" / ENTRY))
+        assert (harness.path / "audio" / ENTRY).readlink() == Path(target)
+
+    @pytest.mark.parametrize(
+        "make",
+        [os.mkfifo, bind_socket, Path.mkdir, lambda path: path.symlink_to("/etc/hostname")],
+        ids=["pipe", "socket", "folder", "link"],
+    )
+    def test_a_message_replaced_after_it_was_seen_is_moved_aside_once(
+        self, harness: SpoolHarness, worker: DirectoryBroker, make: Callable[[Path], None]
+    ) -> None:
+        for body in (b"1", b"2", b"3"):
+            worker.publish(body, {})
+            harness.pass_time(1.0)
+        (first,) = worker.receive(1, 0.0)
+        first.settle()
+        second = min((harness.path / "inbox").iterdir())
+        second.unlink()
+        make(second)
+
+        assert self.bodies(harness, worker) == [b"3"] * 3
+        (aside,) = (harness.path / "dead").iterdir()
+        assert aside.name.endswith(".unreadable")
+        assert list(worker.dead_letters.list()) == []
+
+    @pytest.mark.parametrize("name", ["call.mp3", "call.json"])
+    def test_a_dropped_file_replaced_by_a_pipe_after_it_was_seen_is_left_alone(
+        self, harness: SpoolHarness, worker: DirectoryBroker, name: str
+    ) -> None:
+        harness.drop("first.json", b"{}", age_s=30)
+        path = harness.drop(name, b"{}")
+        (first,) = worker.receive(1, 0.0)
+        first.settle()
+        path.unlink()
+        os.mkfifo(path)
+        os.utime(path, (harness.clock.now() - 10.0,) * 2)
+
+        assert self.bodies(harness, worker) == []
+        assert harness.names("") == [f"inbox/{name}"]
+
+    def test_a_huge_message_is_moved_aside_and_not_read(
+        self, harness: SpoolHarness, worker: DirectoryBroker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with (harness.path / "inbox" / ENTRY).open("wb") as huge:
+            huge.truncate(LARGEST_FILE_BYTES + 1)
+        worker.publish(b"{}", {})
+
+        assert self.bodies(harness, worker) == [b"{}"] * 3
+        (aside,) = (harness.path / "dead").iterdir()
+        assert aside.stat().st_size == LARGEST_FILE_BYTES + 1
+        assert aside.name in caplog.text
+
+    def test_the_largest_message_is_delivered(self, harness: SpoolHarness, worker: DirectoryBroker) -> None:
+        body = b"x" * (1024 * 1024)
+        worker.publish(body, {"traceparent": "00-1-2-01"})
+
+        assert [delivery.message.body for delivery in take(harness, worker, 1)] == [body]
+
+    def test_a_message_that_may_not_be_read_is_moved_aside(
+        self, harness: SpoolHarness, worker: DirectoryBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another user published it, with a umask of their own."""
+        (harness.path / "inbox" / ENTRY).write_bytes(b"theirs")
+        worker.publish(b"{}", {})
+        opened = os.open
+
+        def forbid(path: Path, *args: int, **kwargs: int) -> int:
+            if str(path).endswith(ENTRY):
+                raise PermissionError(errno.EACCES, "not yours")
+            return opened(path, *args, **kwargs)
+
+        monkeypatch.setattr(os, "open", forbid)
+        monkeypatch.setattr(Path, "read_bytes", lambda path: os.fdopen(os.open(path, os.O_RDONLY), "rb").read())
+
+        assert self.bodies(harness, worker) == [b"{}"] * 3
+        monkeypatch.undo()
+        assert [path.read_bytes() for path in (harness.path / "dead").iterdir()] == [b"theirs"]
+
+    def test_a_disk_that_can_t_be_read_moves_nothing_aside(
+        self, harness: SpoolHarness, worker: DirectoryBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        worker.publish(b"{}", {})
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fstat", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "broken")))
+            with pytest.raises(EnvironmentDown, match="broken"):
+                worker.receive(1, 0.0)
+        harness.pass_time(harness.lease_s)
+
+        assert [delivery.message.body for delivery in take(harness, worker, 1)] == [b"{}"]
+
+    @pytest.mark.parametrize(("name", "depth"), [("a", 1200), ("b" * 250, 20)])
+    def test_folders_nested_too_deep_are_left_alone(
+        self, harness: SpoolHarness, worker: DirectoryBroker, name: str, depth: int
+    ) -> None:
+        worker.publish(b"{}", {})
+
+        with nested(harness.path / "inbox", name, depth):
+            assert self.bodies(harness, worker) == [b"{}"] * 3
+
+    def test_a_recording_some_folders_down_is_taken(self, harness: SpoolHarness, worker: DirectoryBroker) -> None:
+        name = "a/" * 60 + "call.mp3"
+        harness.drop(name)
+
+        take(harness, worker, 1)
+
+        assert harness.names("audio") == [name]
+
+    @pytest.mark.parametrize("reason", [errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE])
+    def test_a_sub_folder_s_trouble_of_any_kind_stops_nobody(
+        self, harness: SpoolHarness, worker: DirectoryBroker, monkeypatch: pytest.MonkeyPatch, reason: int
+    ) -> None:
+        harness.drop("theirs/1.mp3", age_s=30)
+        worker.publish(b"{}", {})
+        scandir = os.scandir
+
+        def forbid(path: Path) -> object:
+            if Path(path) == harness.path / "inbox" / "theirs":
+                raise OSError(reason, os.strerror(reason))
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", forbid)
+
+        assert self.bodies(harness, worker) == [b"{}"] * 3
 
 
 class TestPlacing:

@@ -4,6 +4,7 @@ Everything is an atomic rename and nothing is a lock, so a process that is stopp
 waiting: what it held comes back when its lease ends.
 """
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,12 +14,14 @@ from transcriber_worker.brokers.base import DeadLetters, Delivery
 from transcriber_worker.brokers.directory_audio import AudioShelf
 from transcriber_worker.brokers.directory_inbox import Inbox, Waiting
 from transcriber_worker.brokers.directory_layout import Entry, Spool, spool_errors, timed_entry
-from transcriber_worker.brokers.directory_lease import Lease, sealed
+from transcriber_worker.brokers.directory_lease import Lease, Unreadable, sealed
 from transcriber_worker.brokers.directory_letters import DirectoryDeadLetters, result_path
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.settings import DirectoryBrokerSettings
+
+_log = logging.getLogger(__name__)
 
 RESCAN_S = 5.0
 """A list of what waits serves this long: with 50,000 files in the inbox, reading it takes a good part of a second.
@@ -122,8 +125,12 @@ class DirectoryBroker:
             entry = self._inbox.admit(self._backlog.pop())
             if entry is None:
                 continue
-            with suppress(FileNotFoundError):  # another process was faster
+            try:
                 taken.append(self._lease(entry))
+            except FileNotFoundError:
+                continue  # another process was faster
+            except Unreadable as error:
+                _log.warning("%s", error)
 
     def _lease(self, entry: Entry) -> Lease:
         lease = Lease(self._spool, entry, self._settings.lease_s, self._clock, self._forget)

@@ -9,11 +9,12 @@ from enum import IntEnum
 from pathlib import Path
 
 from transcriber_worker.brokers.directory_audio import AudioShelf
-from transcriber_worker.brokers.directory_layout import Entry, Spool, is_entry
+from transcriber_worker.brokers.directory_layout import LARGEST_REQUEST_BYTES, Entry, Spool, is_entry
 from transcriber_worker.domain.clock import Clock
 
 UNFINISHED_SUFFIXES = (".tmp", ".part", ".crdownload")
-LARGEST_REQUEST_BYTES = 1024 * 1024
+DEEPEST_FOLDER = 64
+"""Folders below this many others are left alone: what is moved out of them needs its folders made again elsewhere."""
 NS_PER_S = 1_000_000_000
 _CANT_TAKE_FROM = (errno.EACCES, errno.EPERM, errno.EXDEV, errno.ENAMETOOLONG)
 
@@ -65,7 +66,8 @@ class Inbox:
             return Entry.parse(waiting.name)
         path = self._spool.inbox / waiting.name
         try:
-            if not self._settled(waiting.name, path.lstat()):
+            found = path.lstat()
+            if not (_can_be_taken(found) and self._settled(waiting.name, found)):
                 return None
             if waiting.kind is Kind.RECORDING:
                 return self._shelf.adopt(waiting.name, waiting.published_ms)
@@ -80,14 +82,19 @@ class Inbox:
         return entry
 
     def _look(self, entry: os.DirEntry[str], name: str, seen: set[str]) -> Waiting | None:
-        if name == entry.name and is_entry(name):
-            return Waiting(int(name[:13]), 0, name, Kind.MESSAGE)
         try:
+            # A person can give anything such a name; a link, say, is then treated as any other that was dropped.
+            if name == entry.name and is_entry(name) and entry.is_file(follow_symlinks=False):
+                return Waiting(int(name[:13]), 0, name, Kind.MESSAGE)
             found = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             return None
+        except OSError:
+            if name == entry.name:
+                raise
+            return None  # a person's folder: its trouble must not stop everything else
         seen.add(name)
-        if not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)) or not self._settled(name, found):
+        if not (_can_be_taken(found) and self._settled(name, found)):
             return None
         # A moved or copied file may keep a modification time of long ago; its change time tells when it came here.
         published_s = min(self._clock.now(), max(found.st_mtime, found.st_ctime))
@@ -106,21 +113,29 @@ class Inbox:
         return now_ns - since_ns >= self._settle_ns
 
 
-def _files(folder: Path, above: str = "") -> Iterator[tuple[os.DirEntry[str], str]]:
+def _files(inbox: Path) -> Iterator[tuple[os.DirEntry[str], str]]:
     """Everything that is no folder, no hidden file and no unfinished download, with its name below the inbox."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = above + entry.name
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    yield from _files(folder / entry.name, f"{name}/")
-                elif not entry.name.lower().endswith(UNFINISHED_SUFFIXES):
-                    yield entry, name
-    except (FileNotFoundError, PermissionError):
-        if not above:
-            raise
+    pending = [("", 0)]
+    while pending:
+        above, depth = pending.pop()
+        try:
+            with os.scandir(inbox / above) as entries:
+                for entry in entries:
+                    name = above + entry.name
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        if depth < DEEPEST_FOLDER:
+                            pending.append((f"{name}/", depth + 1))
+                    elif not entry.name.lower().endswith(UNFINISHED_SUFFIXES):
+                        yield entry, name
+        except OSError:
+            if not above:  # else a person's folder: its trouble must not stop everything else
+                raise
+
+
+def _can_be_taken(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)
 
 
 def _is_request(entry: os.DirEntry[str], found: os.stat_result) -> bool:

@@ -13,6 +13,7 @@ from transcriber_worker.domain.errors import EnvironmentDown, PauseReason
 from transcriber_worker.files.durable import sync_directory, write_synced
 
 LABEL_BYTES = 120
+LARGEST_REQUEST_BYTES = 1024 * 1024
 ABANDONED_AFTER_S = 3600.0
 """An unfinished file in tmp/ this old belongs to a process that was killed."""
 

@@ -1,21 +1,35 @@
 """One message of the spool, leased to this process."""
 
+import errno
 import json
+import os
 import secrets
+import stat
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from transcriber_worker.brokers.base import Message
-from transcriber_worker.brokers.directory_layout import Entry, Spool, spool_errors, timed
+from transcriber_worker.brokers.directory_layout import LARGEST_REQUEST_BYTES, Entry, Spool, spool_errors, timed
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import LeaseLost
+
+ENVELOPE_BYTES = 64 * 1024
+LARGEST_FILE_BYTES = LARGEST_REQUEST_BYTES + ENVELOPE_BYTES
+_THIS_FILE_S_TROUBLE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENXIO, errno.ENODEV)
+"""When it is opened; what else the disk says, it may say of any file."""
+
+
+class Unreadable(Exception):
+    """A file that is no message, though it has the name of one; the text says why, and where the file is now."""
 
 
 class Lease:
     """A `Delivery`: the file leased/`<end>~<token>~<entry>`. Its name is the lease, so taking, renewing and losing it
-    are one rename each, of which exactly one process wins; nobody waits for a stopped one."""
+    are one rename each, of which exactly one process wins; nobody waits for a stopped one.
+
+    Taking it raises OSError, and Unreadable for a file that has been moved aside to dead/, just as it is."""
 
     def __init__(
         self, spool: Spool, entry: Entry, lease_s: float, clock: Clock, ended: Callable[["Lease"], None]
@@ -32,7 +46,13 @@ class Lease:
         self._settled = False
         self._over = False
         (spool.inbox / entry.name).rename(self._held)
-        self._message = self._read()
+        try:
+            self._message = self._read()
+        except Unreadable as error:
+            aside = spool.dead / f"{entry.message_id}~{self._token}.unreadable"
+            with suppress(FileNotFoundError):  # stopped for longer than a lease: it is with somebody else
+                self._held.rename(aside)
+            raise Unreadable(f"{entry.origin} {error}; it is kept as dead/{aside.name}") from error
 
     @property
     def message(self) -> Message:
@@ -78,7 +98,7 @@ class Lease:
         return self._spool.leased / timed(self._clock.now() + self._lease_s, f"{self._token}~{self._entry.name}")
 
     def _read(self) -> Message:
-        raw = self._held.read_bytes()
+        raw = _content(self._held)
         body, headers = _opened(raw) if self._entry.enveloped else (raw, {})
         return Message(
             id=self._entry.message_id,
@@ -87,6 +107,27 @@ class Lease:
             origin=self._entry.origin,
             headers=headers,
         )
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a plain file of bounded size. Raises Unreadable for anything else, and OSError."""
+    try:
+        # Opening must neither wait for a pipe's writer nor leave the spool by a link.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in _THIS_FILE_S_TROUBLE:
+            raise Unreadable(f"can't be opened ({error.strerror})") from error
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Unreadable("is no plain file")
+        with open(descriptor, "rb", closefd=False) as file:
+            raw = file.read(LARGEST_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(raw) > LARGEST_FILE_BYTES:
+        raise Unreadable(f"has more than {LARGEST_FILE_BYTES} bytes")
+    return raw
 
 
 def sealed(body: bytes, headers: Mapping[str, str]) -> bytes:
