@@ -30,7 +30,7 @@ def long_recording(path: Path) -> Path:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator["psutil.Popen"]:
+def running(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A worker that leaves when it has nothing left to do."""
     fields = settings_fields(
         folder,
@@ -41,7 +41,7 @@ def running(folder: Path) -> Iterator["psutil.Popen"]:
     config.write_text(yaml.safe_dump(fields))
     command = [sys.executable, "-m", "transcriber_worker", "run", "--config", str(config), "--exit-when-idle"]
     with (folder / "worker.log").open("wb") as log:
-        worker = psutil.Popen(command, stderr=log, env=dict(os.environ))
+        worker = subprocess.Popen(command, stderr=log, env=dict(os.environ))
         try:
             yield worker
         finally:
@@ -49,9 +49,10 @@ def running(folder: Path) -> Iterator["psutil.Popen"]:
             worker.wait()
 
 
-def resident_bytes(worker: "psutil.Popen") -> int:
+def resident_bytes(pid: int) -> int:
     """Of the worker and all its children; shared pages count once for each. 0 once the worker has ended."""
     try:
+        worker = psutil.Process(pid)
         processes = [worker, *worker.children(recursive=True)]
     except psutil.NoSuchProcess:
         return 0
@@ -73,12 +74,12 @@ def test_three_hours_take_no_more_memory_than_the_settings_say(tmp_path: Path) -
         inbox = tmp_path / "spool" / "inbox"
         while worker.poll() is None:
             if "worker.ready" in (tmp_path / "worker.log").read_text() and audio.exists():
-                idle = resident_bytes(worker)
+                idle = resident_bytes(worker.pid)
                 audio.rename(inbox / "long.mp3")
-            peak = max(peak, resident_bytes(worker))
+            peak = max(peak, resident_bytes(worker.pid))
             try:
                 worker.wait(0.5)
-            except (psutil.TimeoutExpired, subprocess.TimeoutExpired):
+            except subprocess.TimeoutExpired:
                 continue
     print(f"idle {idle / MIB:.0f} MiB, peak {peak / MIB:.0f} MiB")  # noqa: T201 - figures for whoever runs it
     assert (tmp_path / "transcripts" / "long.mp3.json").exists()
