@@ -86,3 +86,25 @@ class Broker(Protocol):
     def close(self) -> None:
         """Let go of everything still leased, without settling it."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much is left to do, as far as the broker tells; numbers of messages."""
+
+    waiting: int
+    """Delivered to nobody."""
+    in_flight: int
+    """With a worker, not settled. Where a broker can't tell them apart they count as waiting."""
+    dead_letters: int | None = None
+    """None where it can't be told."""
+
+
+class BacklogReader(Protocol):
+    """Looks at a broker from outside, without taking part in it. Used by one thread."""
+
+    def read(self) -> Backlog:
+        """The backlog now; raises `EnvironmentDown` where it is not known."""
+        ...
+
+    def close(self) -> None: ...

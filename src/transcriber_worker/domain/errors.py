@@ -68,6 +68,7 @@ class PauseReason(StrEnum):
 
     BROKER = "broker"
     STORAGE = "storage"
+    CREDENTIALS = "credentials"
     SCRATCH = "scratch"
 
 

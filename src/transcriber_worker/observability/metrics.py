@@ -74,6 +74,27 @@ class Metrics:
         "transcriber_lease_renewal_failures_total", "Renewals of claims and broker leases that failed."
     )
 
+    # Brokers and stores
+    broker_lag_messages = gauge(
+        "transcriber_broker_lag_messages",
+        "Kafka: messages of this worker's partitions that are not committed, waiting or being worked on.",
+    )
+    broker_partitions = gauge("transcriber_broker_partitions", "Kafka: partitions assigned to this worker.")
+    broker_rebalances = counter(
+        "transcriber_broker_rebalances_total", "Kafka: times partitions were assigned to or taken from this worker."
+    )
+    broker_commit_failures = counter(
+        "transcriber_broker_commit_failures_total", "Kafka: commits that failed; the next one covers them."
+    )
+    broker_lost_messages = counter(
+        "transcriber_broker_lost_messages_total", "Kafka: messages that retention removed before any worker read them."
+    )
+    broker_republished = counter(
+        "transcriber_broker_republished_total",
+        "Messages published anew: for a long delay, or before the queue would have taken them away.",
+    )
+    sources_down = gauge("transcriber_sources_down", "Hosts and buckets of sources that are being waited for.")
+
     # Time
     stage_seconds = histogram(
         "transcriber_stage_seconds",
@@ -159,6 +180,15 @@ class Metrics:
         self.registry = registry
         build_all(self, registry)
         self.build.info({"version": __version__, "python": platform.python_version()})
+
+
+class BacklogMetrics:
+    """What `queue-exporter` tells, of the whole queue or topic."""
+
+    known = gauge("transcriber_backlog_known", "1 where the broker could be asked, else 0 and the others are absent.")
+    waiting = gauge("transcriber_backlog_waiting_messages", "Messages delivered to no worker; Kafka: the group's lag.")
+    in_flight = gauge("transcriber_backlog_in_flight_messages", "Messages with a worker and not settled.")
+    dead_letters = gauge("transcriber_backlog_dead_letters", "Messages that the broker itself has put aside.")
 
 
 class SampledMetrics:

@@ -1,70 +1,12 @@
-"""Every knob, nested by room. YAML from a ConfigMap, overridden by the environment
-(`TRANSCRIBER__ENGINE__CONCURRENCY=8`). Secrets only by reference. Each adapter receives only its own section."""
+"""The sections of the rooms that read, hear, write and watch."""
 
-import os
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import Field
 
-ENV_PREFIX = "TRANSCRIBER__"
-MIB = 1024 * 1024
-
-Count = Annotated[int, Field(ge=1)] | Literal["auto"]
-"""So many, or as many as fit."""
-
-
-class Section(BaseModel):
-    """A part of the settings: unknown keys are refused by name, values can't change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
-
-    @field_validator("*")
-    @classmethod
-    def _at_home(cls, value: Any) -> Any:
-        """`~` in a path, which only a shell would have replaced."""
-        return Path(os.path.expanduser(value)) if isinstance(value, Path) else value  # noqa: PTH111 - no user is no error
-
-
-class BrokerKind(StrEnum):
-    DIRECTORY = "directory"
-
-
-class DirectoryBrokerSettings(Section):
-    path: Path = Field(
-        Path("spool"),
-        description="The spool: inbox/, results/, dead/ and the lease folders. Several workers of one machine may share it.",
-    )
-    lease_s: float = Field(
-        60.0,
-        gt=0,
-        le=43_200,
-        description="How long a message stays with a worker that shows no sign of life. Shorter: a killed worker's jobs come back sooner.",
-    )
-    settle_s: float = Field(
-        2.0,
-        ge=0,
-        le=600,
-        description="A file dropped into the inbox counts as complete when it was not written to for this long.",
-    )
-    poll_s: float = Field(0.25, gt=0, le=60, description="How often an empty inbox is looked at.")
-    results: bool = Field(True, description="Write result events as files under results/.")
-
-
-class BrokerSettings(Section):
-    kind: BrokerKind = Field(BrokerKind.DIRECTORY, description="Where requests come from.")
-    directory: DirectoryBrokerSettings = DirectoryBrokerSettings()
+from transcriber_worker.settings.section import MIB, Count, Section
 
 
 class StorageSettings(Section):
@@ -83,6 +25,21 @@ class StorageSettings(Section):
     max_source_bytes: int = Field(
         4096 * MIB, gt=0, description="A larger source is dead-lettered before it is downloaded."
     )
+    source_patience_s: float = Field(
+        21_600.0,
+        ge=0,
+        description="How long a source's host or bucket may be down before its jobs are charged with it.",
+    )
+    doubtful_sources: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="So many different jobs in a row whose source is missing or forbidden are taken for a fault of our own access where the prefix can't be listed either: the intake pauses.",
+    )
+    doubt_s: float = Field(
+        900.0, ge=0, description="How long that is believed before such sources count as missing after all."
+    )
+    https_timeout_s: float = Field(60.0, gt=0, le=600, description="https sources: longest silence of a host.")
     lock_timeout_s: float = Field(
         10.0, gt=0, description="Directory store: how long to wait for another process's conditional write."
     )
@@ -227,85 +184,3 @@ class ObservabilitySettings(Section):
         1800.0, gt=0, description="/livez fails when jobs are in flight and none has made progress for this long."
     )
     progress_events: bool = Field(False, description="Announce transcription.progress events for long audio.")
-
-
-class Settings(BaseSettings):
-    """The whole configuration of a worker."""
-
-    given: ClassVar[Mapping[str, Any]] = {}
-    """What `load` read from the YAML file; pydantic-settings builds its sources from the class."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
-    )
-
-    broker: BrokerSettings = BrokerSettings()
-    storage: StorageSettings = StorageSettings()
-    media: MediaSettings = MediaSettings()
-    model: ModelSettings = ModelSettings()
-    engine: EngineSettings = EngineSettings()
-    transcript: TranscriptSettings = TranscriptSettings()
-    worker: WorkerSettings = WorkerSettings()
-    observability: ObservabilitySettings = ObservabilitySettings()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment over file over defaults."""
-        return init_settings, _Environment(settings_cls), InitSettingsSource(settings_cls, dict(cls.given))
-
-    @classmethod
-    def load(cls, file: Path | None) -> "Settings":
-        """Defaults, overridden by `file`, overridden by the environment; raises pydantic's `ValidationError` with every
-        problem at once, or for a file that can't be understood at all `yaml.YAMLError`, `TypeError`,
-        `UnicodeDecodeError` or `OSError`."""
-        given = _read(file) if file is not None else {}
-        settings: Settings = type("Settings", (cls,), {"given": given, "__module__": cls.__module__})()
-        return settings
-
-
-class _Environment(EnvSettingsSource):
-    """The environment, as strict as the file: pydantic-settings' own passes over misspelt sections."""
-
-    def __call__(self) -> dict[str, Any]:
-        found = super().__call__()
-        for name in self.env_vars:
-            if name.startswith(ENV_PREFIX.lower()):
-                section = name.removeprefix(ENV_PREFIX.lower()).partition("__")[0]
-                if section not in self.settings_cls.model_fields:
-                    found.setdefault(section, None)
-        return found
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """What is no JSON goes on as it is: validation refuses it by its path, with all other problems."""
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
-            return value
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice: YAML would let the second section silently replace the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    with file.open(encoding="utf-8") as text:
-        fields = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    if fields is not None and not isinstance(fields, dict):
-        raise TypeError(f"the file holds a {type(fields).__name__}")
-    return {str(name): value for name, value in (fields or {}).items()}
