@@ -40,6 +40,9 @@ class SpoolHarness:
     def connect(self) -> DirectoryBroker:
         return DirectoryBroker(self.settings, self.clock)
 
+    def lapse(self, worker: Broker) -> None:
+        self.clock.advance(self.lease_s + 1)
+
     def abandon(self, worker: Broker) -> None:
         """A spool's worker is nothing but the files it has moved."""
 
