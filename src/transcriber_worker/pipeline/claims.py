@@ -67,9 +67,9 @@ class Claim:
         if record.state is JobState.CANCELLING:
             raise JobCancelled("cancelled by a user")
 
-    def verify(self) -> None:
+    def verify(self, **changes: Any) -> None:
         """Prove, by a write to the record, that the job is still ours: done before anything visible is written."""
-        self._swap(lambda record: record)
+        self._swap(lambda record: record.model_copy(update=changes))
 
     def finish(self, state: JobState, event: Callable[[int], ResultEvent], **changes: Any) -> ResultEvent:
         """End the job for good. `event` makes the terminal event from the record's new revision; it is kept with the
@@ -149,7 +149,8 @@ class Claims:
         except BrokenRecord as broken:
             if broken.fresh(self._lease_s):
                 return Refusal.HELD  # a newer release's, perhaps, and its worker alive
-            return self._write(self._first(job, message, source, alone=alone), broken.info.etag)
+            first = self._first(job, message, source, alone=alone)
+            return self._write(first.model_copy(update={"lettered": True}), broken.info.etag)
         if found is None:
             return self._write(self._first(job, message, source, alone=alone), None)
         if found.held and found.record.token not in self._let_go:
@@ -218,7 +219,8 @@ class Claims:
         old = found.record
         if old.state in TERMINAL:
             fresh = self._first(job, message, source, alone=alone)
-            return fresh.model_copy(update={"revision": old.revision + 1, "beat": old.beat + 1})
+            kept = {"revision": old.revision + 1, "beat": old.beat + 1, "lettered": old.lettered}
+            return fresh.model_copy(update=kept)
         died = self._died(old)
         return old.model_copy(
             update={

@@ -76,7 +76,7 @@ class Endings:
             self.announce(event, job)
         reached(Milestone.ANNOUNCED)
         with watch.stage(Stage.SETTLE):
-            self._broker.dead_letters.resolve(job.id)
+            self._resolve(claim.record)
             delivery.settle()
         reached(Milestone.SETTLED)
 
@@ -88,6 +88,8 @@ class Endings:
         """The job had ended before this message came: say so again, to whoever asks now."""
         if record.result is not None:
             self.announce(addressed(record.result, job, delivery.message.id), job)
+        if record.state is JobState.DONE:
+            self._resolve(record)
         delivery.settle()
 
     def cancel(self, delivery: Delivery, job: Job, claim: Claim, stage: str) -> None:
@@ -99,7 +101,7 @@ class Endings:
         """It can't be done: dead letter, record, announcement, settlement."""
         record = claim.record
         letter = self._letter(job.id, job.request_id, delivery.message, error, stage, record.attempts, record.crashes)
-        claim.verify()
+        claim.verify(lettered=True)
         self._broker.dead_letters.put(Letter(letter.id, letter.to_bytes()))
         self._end(delivery, job, claim, JobState.DEAD, failure(error.reason, error.message, stage))
 
@@ -149,6 +151,11 @@ class Endings:
         delay_s = self._delay_s(failures, error)
         delivery.give_back(delay_s)
         return delay_s
+
+    def _resolve(self, record: JobRecord) -> None:
+        """A success makes an earlier failure's letter void."""
+        if record.lettered:
+            self._broker.dead_letters.resolve(record.job_id)
 
     def _end(self, delivery: Delivery, job: Job, claim: Claim, state: JobState, error: Failure) -> None:
         data = result_data(job, claim.record.attempts, error=error)

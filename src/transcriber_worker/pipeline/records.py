@@ -53,6 +53,8 @@ class JobRecord(BaseModel):
     """It was running when a worker died: it runs alone until it has ended cleanly."""
     alone: bool = False
     """It is running alone, so if the worker dies now, this job is to blame."""
+    lettered: bool = False
+    """It was given up at some time: a dead letter of it may be there."""
     attempts: int = 0
     failures: int = 0
     crashes: int = 0
@@ -114,7 +116,7 @@ class JobRecords:
     def read(self, job_id: str) -> StoredRecord | None:
         """The record of a job, if there is one; raises `BrokenRecord`."""
         try:
-            with _our_own():
+            with our_own():
                 body, info = self._store.read(self._uri(job_id))
         except ObjectNotFound:
             return None
@@ -133,7 +135,7 @@ class JobRecords:
 
     def link_request(self, request_id: str, job_id: str) -> None:
         """Let `status` and `cancel` find a job by its publisher's id; the latest wins."""
-        with _our_own():
+        with our_own():
             self._store.write(self._request_uri(request_id), job_id.encode(), "text/plain")
 
     def find(self, id_: str) -> StoredRecord | None:
@@ -159,7 +161,7 @@ class JobRecords:
 
     def _write(self, record: JobRecord, condition: IfAbsent | IfMatch) -> ObjectInfo:
         body = record.model_dump_json(exclude_defaults=True, indent=1).encode()
-        with _our_own():
+        with our_own():
             return self._store.write(self._uri(record.job_id), body, "application/json", condition)
 
     def _uri(self, job_id: str) -> ObjectUri:
@@ -170,7 +172,7 @@ class JobRecords:
 
 
 @contextmanager
-def _our_own() -> Iterator[None]:
+def our_own() -> Iterator[None]:
     try:
         yield
     except (RejectJob, RetryJob) as error:

@@ -23,6 +23,14 @@ from transcriber_worker.tools.watching import cancel as cancel_job
 MakeBench = Callable[..., Workbench]
 
 
+def die_at(fatal: Milestone) -> Callable[[Milestone], None]:
+    def die(milestone: Milestone) -> None:
+        if milestone is fatal:
+            raise WorkerBroken("killed here")
+
+    return die
+
+
 def test_a_job_that_goes_well_leaves_outputs_a_record_and_one_event(bench: Workbench) -> None:
     submitted = bench.submit(attributes={"tenant": "a"})
 
@@ -111,6 +119,30 @@ def test_success_resolves_the_letter_of_an_earlier_try(bench: Workbench) -> None
 
     assert outcome.ending is Ending.COMPLETED
     assert bench.broker.dead_letters.get(submitted.job.id) is None
+
+
+def test_a_letter_is_resolved_though_the_worker_died_before_it_could(bench: Workbench) -> None:
+    submitted = bench.submit(b"unreadable")
+    bench.attend()
+    bench.clock.advance(1.0)
+    bench.submit(b"1")
+    bench.on_milestone = die_at(Milestone.ANNOUNCED)
+    with pytest.raises(WorkerBroken):
+        bench.attend()
+    bench.clock.advance(bench.settings.broker.directory.lease_s + 1)
+
+    outcome = bench.attend()
+
+    assert outcome.ending is Ending.ALREADY_DONE
+    assert bench.broker.dead_letters.get(submitted.job.id) is None
+
+
+def test_a_job_never_given_up_asks_for_no_letter(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a topic or a bucket each look for a letter is a request."""
+    monkeypatch.setattr(type(bench.broker.dead_letters), "resolve", None)
+    bench.submit(b"1")
+
+    assert bench.attend().ending is Ending.COMPLETED
 
 
 def test_a_request_sent_again_after_its_transcript_is_only_answered_again(bench: Workbench) -> None:
