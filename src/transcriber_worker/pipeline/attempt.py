@@ -119,7 +119,8 @@ class Attempts:
             )
             try:
                 return self._end(delivery, trip, source, outcome)
-            except EnvironmentDown:
+            except (EnvironmentDown, LeaseLost):
+                # Of a lost message the claim may still be ours: left held, whoever has the message would think us dead.
                 self._claims.let_go(claim)
                 raise
 

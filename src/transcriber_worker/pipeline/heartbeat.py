@@ -1,4 +1,4 @@
-"""The heartbeat: one thread renews every lease this worker holds, on records and on broker messages."""
+"""The heartbeat: renews every lease this worker holds, on messages and on job records."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +29,10 @@ class _Pulse:
 
 class Heartbeat:
     """Renews at a third of the shortest lease. A lease that is lost cancels its job; a store or broker that is down
-    does not: the lease may outlive the outage, and every visible write proves the claim again."""
+    does not: the lease may outlive the outage, and every visible write proves the claim again.
+
+    Messages and claims have a thread each: while one of broker and store does not answer, what the other keeps for us
+    must not run out."""
 
     def __init__(
         self,
@@ -45,15 +48,20 @@ class Heartbeat:
         self._pulses: dict[int, _Pulse] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(beat,), name=f"heartbeat-{name}", daemon=True)
+            for name, beat in (("messages", self.extend_messages), ("claims", self.renew_claims))
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=self._interval_s)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=self._interval_s)
 
     @contextmanager
     def keeping(self, delivery: Delivery, cancel: CancelToken, renew: Renewable | None = None) -> Iterator[None]:
@@ -67,19 +75,29 @@ class Heartbeat:
             with self._lock:
                 del self._pulses[id(pulse)]
 
-    def beat(self) -> None:
-        """Renew everything once."""
+    def extend_messages(self) -> None:
+        """Keep every message for another lease of the broker's."""
+        for pulse in self._alive():
+            self._renew(pulse, pulse.delivery.extend)
+
+    def renew_claims(self) -> None:
+        """Renew every claim once."""
+        for pulse in self._alive():
+            if pulse.renew is not None:
+                self._renew(pulse, pulse.renew)
+
+    def _alive(self) -> Iterator[_Pulse]:
         with self._lock:
             pulses = list(self._pulses.values())
         for pulse in pulses:
-            if not pulse.cancel.cancelled:
-                self._renew(pulse)
+            with self._lock:
+                kept = id(pulse) in self._pulses  # its job may have ended while the others were renewed
+            if kept and not pulse.cancel.cancelled:
+                yield pulse
 
-    def _renew(self, pulse: _Pulse) -> None:
+    def _renew(self, pulse: _Pulse, renew: Callable[[], None]) -> None:
         try:
-            pulse.delivery.extend()
-            if pulse.renew is not None:
-                pulse.renew()
+            renew()
         except (LeaseLost, JobCancelled) as error:
             pulse.cancel.cancel(error)
         except Exception as error:  # an outage or a surprise must not end every job's heartbeat
@@ -87,6 +105,6 @@ class Heartbeat:
         else:
             self._on_renewed()
 
-    def _run(self) -> None:
+    def _run(self, beat: Callable[[], None]) -> None:
         while not self._clock.wait(self._stop, self._interval_s):
-            self.beat()
+            beat()

@@ -309,7 +309,8 @@ def test_a_job_cancelled_while_it_runs_is_stopped_by_the_heartbeat(bench: Workbe
     def cancel_and_beat(milestone: Milestone) -> None:
         if milestone is Milestone.WINDOW_HEARD:
             cancel_job(bench.records, submitted.job.id)
-            heartbeat.beat()
+            heartbeat.extend_messages()
+            heartbeat.renew_claims()
 
     bench.on_milestone = cancel_and_beat
     assert bench.attend(worker=bench.worker(heartbeat=heartbeat)).ending is Ending.CANCELLED

@@ -1,5 +1,7 @@
 """The heartbeat: what it renews, and what each failure means."""
 
+import threading
+
 import pytest
 
 from tests.builders import make_message
@@ -45,16 +47,42 @@ class Told:
         self.renewed += 1
 
 
+def beat(heartbeat: Heartbeat) -> None:
+    heartbeat.extend_messages()
+    heartbeat.renew_claims()
+
+
 def test_it_renews_the_message_and_the_claim_while_the_block_lasts() -> None:
     told, delivery, renewals = Told(), Leased(), []
     heartbeat = told.heartbeat()
 
     with heartbeat.keeping(delivery, CancelToken(), lambda: renewals.append(1)):
-        heartbeat.beat()
-        heartbeat.beat()
-    heartbeat.beat()
+        beat(heartbeat)
+        beat(heartbeat)
+    beat(heartbeat)
 
-    assert (delivery.extended, len(renewals), told.renewed) == (2, 2, 2)
+    assert (delivery.extended, len(renewals), told.renewed) == (2, 2, 4)
+
+
+def test_a_claim_is_renewed_while_the_broker_does_not_answer() -> None:
+    """Else another worker would take the job for one whose worker died."""
+    told, renewals, stuck, go_on = Told(), [], threading.Event(), threading.Event()
+    heartbeat = told.heartbeat()
+
+    class Stuck(Leased):
+        def extend(self) -> None:
+            stuck.set()
+            go_on.wait()
+
+    with heartbeat.keeping(Stuck(), CancelToken(), lambda: renewals.append(1)):
+        heartbeat.start()
+        assert stuck.wait(30)
+        while len(renewals) < 3:
+            pass
+        go_on.set()
+        heartbeat.stop()
+
+    assert told.failures == []
 
 
 @pytest.mark.parametrize("error", [LeaseLost(), JobCancelled()])
@@ -63,7 +91,7 @@ def test_a_lost_lease_and_a_cancellation_stop_the_job(error: Exception) -> None:
     heartbeat = told.heartbeat()
 
     with heartbeat.keeping(Leased(error), cancel):
-        heartbeat.beat()
+        beat(heartbeat)
 
     with pytest.raises(type(error)):
         cancel.raise_if_cancelled()
@@ -75,7 +103,7 @@ def test_an_outage_or_a_bug_stops_neither_the_job_nor_the_others(error: Exceptio
     heartbeat = told.heartbeat()
 
     with heartbeat.keeping(Leased(error), cancel), heartbeat.keeping(other, CancelToken()):
-        heartbeat.beat()
+        beat(heartbeat)
 
     assert not cancel.cancelled
     assert other.extended == 1
@@ -88,7 +116,7 @@ def test_a_stopped_job_is_not_renewed_any_more() -> None:
     cancel.cancel(LeaseLost())
 
     with heartbeat.keeping(delivery, cancel):
-        heartbeat.beat()
+        beat(heartbeat)
 
     assert delivery.extended == 0
 
