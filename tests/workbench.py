@@ -28,10 +28,12 @@ from transcriber_worker.pipeline.heartbeat import Heartbeat
 from transcriber_worker.pipeline.journey import Journey
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.pipeline.outcome import Outcome, Stopwatch
+from transcriber_worker.pipeline.outputs import Outputs
 from transcriber_worker.pipeline.places import Places
 from transcriber_worker.pipeline.progress import JobProgress, Watcher
 from transcriber_worker.pipeline.records import JobRecord, JobRecords
 from transcriber_worker.pipeline.scratch import Scratch
+from transcriber_worker.pipeline.sources import Sources
 from transcriber_worker.storage.directory import DirectoryStore
 from transcriber_worker.tools.submitting import Source, Submitted, Submitter
 from transcriber_worker.transcript.document import TranscriptDocument
@@ -137,7 +139,13 @@ class Workbench:
 
     def journey(self, name: str = "w1") -> Journey:
         scratch = Scratch(self.settings.worker.scratch_dir, name, self.clock)
-        return Journey(self.store, ScriptedReader(), self.engine, self.info, scratch, self.settings, self.clock)
+        outputs = Outputs(self.store, self.settings.transcript)
+        reader = ScriptedReader()
+        return Journey(self.sources(), outputs, reader, self.engine, self.info, scratch, self.settings, self.clock)
+
+    def sources(self) -> Sources:
+        places, storage = self.places, self.settings.storage
+        return Sources(self.store, places.rules.sources, places.state, storage, self.clock)
 
     def worker(self, name: str = "w1", heartbeat: Heartbeat | None = None) -> Attempts:
         """The attempts of one worker."""

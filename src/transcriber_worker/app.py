@@ -234,7 +234,9 @@ class Assembly:
         from transcriber_worker.pipeline.claims import Claims
         from transcriber_worker.pipeline.endings import Endings
         from transcriber_worker.pipeline.journey import Journey
+        from transcriber_worker.pipeline.outputs import Outputs
         from transcriber_worker.pipeline.scratch import Scratch
+        from transcriber_worker.pipeline.sources import Sources
 
         settings, office, clock = self.settings, self.office, self.office.clock
         worker = settings.worker
@@ -243,7 +245,11 @@ class Assembly:
         if removed:
             emit(events.SCRATCH_CLEANED, path=str(worker.scratch_dir), files=removed)
         self.stack.callback(scratch.close)
-        journey = Journey(office.store, self.media, engine, info, scratch, settings, clock)
+        places = office.places
+        sources = Sources(office.store, places.rules.sources, places.state, settings.storage, clock)
+        self.metrics.sources_down.set_function(lambda: sources.down)
+        outputs = Outputs(office.store, settings.transcript)
+        journey = Journey(sources, outputs, self.media, engine, info, scratch, settings, clock)
         self.metrics.scratch_bytes_in_flight.set_function(lambda: journey.scratch_bytes.used)
         self.metrics.audio_seconds_in_flight.set_function(lambda: journey.audio_s.used)
         endings = Endings(

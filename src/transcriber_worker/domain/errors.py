@@ -34,12 +34,14 @@ class RejectJob(Exception):
 
 
 class RetryJob(Exception):
-    """Give the job back and try again after `delay_s` (None: the worker's own backoff), within the attempt bound."""
+    """Give the job back and try again after `delay_s` (None: the worker's own backoff), within the attempt bound;
+    not `charged`: the job is not to blame, and this try counts for nothing."""
 
-    def __init__(self, message: str, delay_s: float | None = None) -> None:
+    def __init__(self, message: str, delay_s: float | None = None, *, charged: bool = True) -> None:
         super().__init__(message)
         self.message = message
         self.delay_s = delay_s
+        self.charged = charged
 
 
 class IgnoreEvent(Exception):

@@ -80,6 +80,8 @@ FIELDS: dict[str, str] = {
     "previous_worker": "who held the job before",
     "origin": "where the delivery came from",
     "body_bytes": "size of the message",
+    "source": "allowed prefix of sources, as the settings name it",
+    "down_s": "seconds it was down",
     "path": "directory or file",
     "files": "how many",
     "freed_bytes": "space freed",
@@ -184,6 +186,10 @@ DELIVERY_INVALID = LogEvent(
 ENVIRONMENT_DOWN = LogEvent(
     "environment.down", "error", "Something of our own is down; no job is charged.", ("reason", "message", "stage")
 )
+SOURCE_DOWN = LogEvent(
+    "source.down", "warning", "A source's host or bucket is down; its jobs wait, uncharged.", ("source", "message")
+)
+SOURCE_UP = LogEvent("source.up", "info", "A source's host or bucket answers again.", ("source", "down_s"))
 HEARTBEAT_FAILED = LogEvent(
     "heartbeat.failed", "warning", "A claim or lease could not be renewed; tried again.", ("error", "message")
 )

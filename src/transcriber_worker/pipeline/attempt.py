@@ -175,7 +175,7 @@ class Attempts:
         return Ending.DEAD_LETTERED
 
     def _retry(self, delivery: Delivery, trip: Traveller, error: RetryJob, outcome: Outcome) -> Ending:
-        outcome.message = error.message
+        outcome.message, outcome.charged = error.message, error.charged
         try:
             outcome.delay_s = self._endings.retry(delivery, trip.claim, error, trip.watch.current)
         except RejectJob as final:

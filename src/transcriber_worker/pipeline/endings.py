@@ -106,9 +106,12 @@ class Endings:
         self._end(delivery, job, claim, JobState.DEAD, failure(error.reason, error.message, stage))
 
     def retry(self, delivery: Delivery, claim: Claim, error: RetryJob, stage: str) -> float:
-        """Count a failure and let it be tried again; raises `RejectJob` at the bound. Returns the delay in seconds."""
-        failures = claim.record.failures + 1
-        self._check_bound(failures, error)
+        """Let the job be tried again, charged with a failure or not; raises `RejectJob` at the bound. Returns the delay
+        in seconds."""
+        failures = claim.record.failures
+        if error.charged:
+            failures += 1
+            self._check_bound(failures, error)
         delay_s = self._delay_s(failures, error)
         claim.release(failures=failures, suspect=False, error=failure("retry", error.message, stage))
         delivery.give_back(delay_s)
@@ -202,7 +205,7 @@ class Endings:
     def _delay_s(self, failures: int, error: RetryJob) -> float:
         if error.delay_s is not None:
             return error.delay_s
-        doubled_s: float = self._settings.backoff_s * 2 ** (failures - 1)
+        doubled_s: float = self._settings.backoff_s * 2 ** max(0, failures - 1)
         return min(self._settings.max_backoff_s, doubled_s) * self._rng.uniform(0.5, 1.0)
 
 

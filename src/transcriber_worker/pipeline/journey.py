@@ -22,8 +22,9 @@ from transcriber_worker.pipeline.outcome import Findings, Stopwatch
 from transcriber_worker.pipeline.outputs import Outputs
 from transcriber_worker.pipeline.progress import JobProgress
 from transcriber_worker.pipeline.scratch import Scratch
+from transcriber_worker.pipeline.sources import Sources
 from transcriber_worker.settings import Settings
-from transcriber_worker.storage.base import ConditionFailed, ObjectInfo, ObjectNotFound, ObjectStore
+from transcriber_worker.storage.base import ConditionFailed, ObjectInfo, ObjectNotFound
 from transcriber_worker.transcript.assemble import HeardPart, assemble
 from transcriber_worker.transcript.compose import compose, source_of
 from transcriber_worker.transcript.document import Attempt, EngineIdentity, TranscriptDocument
@@ -55,7 +56,8 @@ class Journey:
 
     def __init__(
         self,
-        store: ObjectStore,
+        sources: Sources,
+        outputs: Outputs,
         media: MediaReader,
         engine: SpeechEngine,
         info: EngineInfo,
@@ -63,8 +65,8 @@ class Journey:
         settings: Settings,
         clock: Clock,
     ) -> None:
-        self._store = store
-        self._outputs = Outputs(store, settings.transcript)
+        self._sources = sources
+        self._outputs = outputs
         self._media = media
         self._engine = engine
         self._info = info
@@ -75,14 +77,9 @@ class Journey:
         self.audio_s = Budget(settings.worker.max_audio_s_in_flight)
 
     def look(self, job: Job) -> Source:
-        """The source as it is now; raises `RejectJob` where it is missing or too large, `IgnoreEvent` where an event
-        speaks of another version: the event of the one that is there has come or will."""
-        try:
-            info = self._store.head(job.source)
-        except ObjectNotFound:
-            raise RejectJob(
-                Reason.SOURCE_NOT_FOUND, "the source does not exist, or this worker may not see it"
-            ) from None
+        """The source as it is now; raises what `Sources.look` does, `RejectJob` where it is too large, `IgnoreEvent`
+        where an event speaks of another version: the event of the one that is there has come or will."""
+        info = self._sources.look(job)
         if job.source_etag is not None and job.source_etag != info.etag:
             raise IgnoreEvent("superseded")
         limit = self._settings.storage.max_source_bytes
@@ -130,7 +127,7 @@ class Journey:
         path = folder / "source"  # a fixed name: the publisher's never reaches a path on this machine
         with trip.watch.stage(Stage.DOWNLOAD):
             try:
-                self._store.download(trip.job.source, path, etag=source.info.etag)
+                self._sources.download(trip.job, path, source.info.etag)
             except ConditionFailed:
                 raise RetryJob("the source changed while it was downloaded", delay_s=0.0) from None
             except ObjectNotFound:

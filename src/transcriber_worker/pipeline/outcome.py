@@ -70,6 +70,8 @@ class Outcome:
     error: BaseException | None = None
     """The unexpected exception behind a retry or a dead letter, for its traceback."""
     delay_s: float | None = None
+    charged: bool = True
+    """Whether a retry counts as the job's failure."""
     queue_wait_s: float | None = None
     publish_to_result_s: float | None = None
     total_s: float = 0.0

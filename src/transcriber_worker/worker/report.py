@@ -86,7 +86,7 @@ class Report:
 
     def _line(self, ending: Ending, outcome: Outcome, delivery: Delivery) -> None:
         stage, record = outcome.watch.current, outcome.record
-        failures = record.failures + 1 if record else 1
+        failures = (record.failures if record else 0) + (1 if outcome.charged else 0)
         if ending is Ending.COMPLETED or ending is Ending.ALREADY_DONE:
             emit(events.JOB_FINISHED, outcome=ending, **_finished_fields(outcome))
         elif ending is Ending.RETRIED:
