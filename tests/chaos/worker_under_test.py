@@ -4,27 +4,37 @@
 """
 
 import functools
+import hashlib
 import json
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transcriber_worker.app import run_worker
+from transcriber_worker.app import worker as app
+from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, WorkerBroken
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.inference import dispatcher, fake
+from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.settings import Settings
-from transcriber_worker.storage import directory
+from transcriber_worker.storage import router
 from transcriber_worker.storage.base import Condition, ObjectInfo
+from transcriber_worker.tools.limits import Machine
 from transcriber_worker.worker.signals import StopRequest
 
 BROKEN = 70
 COMMITTING = "committing"
 """A moment more than there are milestones: the claim is proven, the transcript not yet written."""
+MOMENTS = (*(milestone.value for milestone in Milestone), COMMITTING)
+HEARD = "chaos.heard"
+"""A line of the log, with the job's id: one window more was heard."""
+POISONED = "poisoned"
+"""Stands in the kill log for the milestone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +47,19 @@ class Plan:
     signal: str = "SIGKILL"
     jobs: tuple[str, ...] | None = None
     log: str | None = None
-    """A file that gets a line `<milestone> <job id>` with the signal, and by which workers that follow know how often
-    a job had one."""
+    """A file that gets a line `<milestone> <job id> <signal> <pid>` with the signal, and by which workers that follow
+    know how often a job had one."""
     most_per_job: int = 1_000_000
+    poison: tuple[str, ...] = ()
+    """Jobs that kill the worker whenever it hears them."""
     pace: float = 0.0
     """Seconds that the fake engine takes per second of audio."""
     deaf: bool = False
     """Like a model, the engine can't be stopped within a window."""
+    tiny_wavs: bool = False
+    """Read tiny WAV files without a media process."""
+    count_windows: bool = False
+    """Write `HEARD` lines."""
 
 
 class Saboteur:
@@ -57,50 +73,79 @@ class Saboteur:
 
     def __call__(self, job_id: str, milestone: str, /) -> None:
         plan = self._plan
+        if plan.count_windows and milestone == Milestone.WINDOW_HEARD:
+            os.write(1, json.dumps({"event": HEARD, "job_id": job_id}).encode() + b"\n")
+        if job_id in plan.poison and milestone == Milestone.WINDOW_SUBMITTED:
+            with self._lock:
+                self._write_down(POISONED, job_id, "SIGKILL")
+                os.kill(os.getpid(), signal.SIGKILL)
         if milestone != plan.milestone or (plan.jobs is not None and job_id not in plan.jobs):
             return
         with self._lock:
             self._reached += 1
             if self._done or self._reached < plan.nth or self._had(job_id) >= plan.most_per_job:
                 return
-            self._done = True
-            if plan.log:
-                with Path(plan.log).open("a") as file:
-                    file.write(f"{milestone} {job_id}\n")
-            # To this very thread: it goes not one step further.
-            signal.pthread_kill(threading.get_ident(), signal.Signals[plan.signal])
+            self._done = self._write_down(milestone, job_id, plan.signal)
+            if self._done:
+                # To this very thread: it goes not one step further.
+                signal.pthread_kill(threading.get_ident(), signal.Signals[plan.signal])
+
+    def _write_down(self, milestone: str, job_id: str, signal_name: str) -> bool:
+        """False where no file can be written to just now, which is not the job's fault."""
+        if self._plan.log is None:
+            return True
+        try:
+            with Path(self._plan.log).open("a") as file:
+                file.write(f"{milestone} {job_id} {signal_name} {os.getpid()}\n")
+        except OSError:
+            return False
+        return True
 
     def _had(self, job_id: str) -> int:
         log = Path(self._plan.log) if self._plan.log else None
         return log.read_text().split().count(job_id) if log and log.exists() else 0
 
 
-def watch_commits(saboteur: Saboteur) -> None:
-    """Tell the saboteur of `COMMITTING`."""
+def watch_commits(tell: Callable[[str, str], None]) -> None:
+    """Tell of `COMMITTING`, whatever store it is."""
+    write = router.StoreRouter.write
 
-    class WatchedStore(directory.DirectoryStore):
-        def write(self, uri: ObjectUri, body: bytes, content_type: str, condition: Condition = None) -> ObjectInfo:
-            if content_type == "application/json" and "/.state/" not in uri.key:
-                saboteur(uri.basename, COMMITTING)
-            return super().write(uri, body, content_type, condition)
+    def watched(
+        self: router.StoreRouter, uri: ObjectUri, body: bytes, content_type: str, condition: Condition = None
+    ) -> ObjectInfo:
+        if content_type == "application/json" and "/.state/" not in uri.key:
+            tell(hashlib.sha256(str(uri).encode()).hexdigest()[:32], COMMITTING)  # the id of the job
+        return write(self, uri, body, content_type, condition)
 
-    directory.DirectoryStore = WatchedStore  # type: ignore[misc]
+    router.StoreRouter.write = watched  # type: ignore[method-assign]
+
+
+def read_tiny_wavs_in_process() -> None:
+    from tests.chaos.tiny_wavs import TinyWavs  # brings PyAV along
+
+    real = app._media
+
+    def media(settings: Settings, machine: Machine, clock: Clock) -> TinyWavs:
+        return TinyWavs(lambda: real(settings, machine, clock))
+
+    app._media = media  # type: ignore[assignment]
 
 
 def main(config: str, plan_json: str) -> int:
     fields: dict[str, Any] = json.loads(plan_json)
-    if fields.get("jobs") is not None:
-        fields["jobs"] = tuple(fields["jobs"])
+    fields |= {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     plan = Plan(**fields)
     fake.FakeEngine = functools.partial(fake.FakeEngine, pace=plan.pace)  # type: ignore[misc, assignment]
     if plan.deaf:
         dispatcher.QueuedFile.check = lambda _: None  # type: ignore[method-assign, assignment]
+    if plan.tiny_wavs:
+        read_tiny_wavs_in_process()
     saboteur = Saboteur(plan)
     watch_commits(saboteur)
     stop = StopRequest()
     stop.install()
     try:
-        run_worker(Settings.load(Path(config)), stop, config_file=Path(config), observer=saboteur)
+        app.run_worker(Settings.load(Path(config)), stop, config_file=Path(config), observer=saboteur)
     except (WorkerBroken, EnvironmentDown) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return BROKEN

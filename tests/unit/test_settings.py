@@ -9,7 +9,8 @@ import yaml
 from pydantic import BaseModel
 
 from transcriber_worker.settings import ENV_PREFIX, Settings
-from transcriber_worker.tools.check_config import Problem, load
+from transcriber_worker.tools.check_config import load
+from transcriber_worker.tools.problem import Problem
 
 DEFAULTS = {name: field.get_default().model_dump() for name, field in Settings.model_fields.items()}
 

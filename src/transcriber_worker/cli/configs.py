@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from transcriber_worker.cli.exits import ExitCode
 from transcriber_worker.settings import Settings
-from transcriber_worker.tools.check_config import Problem, load, place_problems, problems
+from transcriber_worker.tools.check_config import load, place_problems, problems
 from transcriber_worker.tools.limits import Machine
+from transcriber_worker.tools.problem import Problem
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]

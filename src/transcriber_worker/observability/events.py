@@ -82,6 +82,7 @@ FIELDS: dict[str, str] = {
     "body_bytes": "size of the message",
     "source": "allowed prefix of sources, as the settings name it",
     "down_s": "seconds it was down",
+    "messages": "how many messages",
     "path": "directory or file",
     "files": "how many",
     "freed_bytes": "space freed",
@@ -190,8 +191,35 @@ SOURCE_DOWN = LogEvent(
     "source.down", "warning", "A source's host or bucket is down; its jobs wait, uncharged.", ("source", "message")
 )
 SOURCE_UP = LogEvent("source.up", "info", "A source's host or bucket answers again.", ("source", "down_s"))
+CREDENTIALS_REFRESH_FAILED = LogEvent(
+    "credentials.refresh_failed",
+    "warning",
+    "A short-lived token could not be replaced ahead of its end; tried again until it ends.",
+    ("message",),
+)
 HEARTBEAT_FAILED = LogEvent(
     "heartbeat.failed", "warning", "A claim or lease could not be renewed; tried again.", ("error", "message")
+)
+BROKER_MESSAGES_LOST = LogEvent(
+    "broker.messages_lost",
+    "error",
+    "The broker removed messages before any worker read them; the rest is consumed.",
+    ("origin", "messages", "message"),
+)
+BROKER_ERROR = LogEvent(
+    "broker.error",
+    "warning",
+    "The broker's client met an error and goes on; the same one is told at most twice a minute.",
+    ("error", "message"),
+)
+BROKER_PARTITIONS = LogEvent(
+    "broker.partitions", "debug", "Kafka: partitions were given to this worker or taken from it.", ("message",)
+)
+BROKER_TOPIC_REFUSED = LogEvent(
+    "broker.topic_refused",
+    "warning",
+    "The topic that a request's reply_to names can't be written; the event goes to the results topic.",
+    ("message",),
 )
 SCRATCH_CLEANED = LogEvent(
     "scratch.cleaned", "info", "What a dead worker had left was removed.", ("path", "files", "freed_bytes")

@@ -14,6 +14,7 @@ class Places:
 
     output: ObjectUri
     state: ObjectUri
+    uploads: ObjectUri | None
     rules: RequestRules
 
     @classmethod
@@ -22,7 +23,8 @@ class Places:
         storage = settings.storage
         output = prefix(storage.output)
         state = prefix(storage.state) if storage.state else output.child(".state/")
-        sources = [prefix(text) for text in storage.allowed_sources]
+        uploads = prefix(storage.uploads) if storage.uploads else None
+        sources = [*([uploads] if uploads else []), *(prefix(text) for text in storage.allowed_sources)]
         if settings.broker.kind is BrokerKind.DIRECTORY:
             # The broker resolves its symlinks too: both must call a recording by one name.
             sources.append(ObjectUri.from_path(settings.broker.directory.path.resolve() / "audio", prefix=True))
@@ -33,7 +35,7 @@ class Places:
                 ObjectUri.from_path(path, prefix=True)
                 for path in {settings.broker.directory.path.absolute(), settings.broker.directory.path.resolve()}
             ]
-        return cls(output, state, RequestRules(tuple(sources), tuple(outputs), tuple(private)))
+        return cls(output, state, uploads, RequestRules(tuple(sources), tuple(outputs), tuple(private)))
 
     @property
     def all(self) -> tuple[ObjectUri, ...]:

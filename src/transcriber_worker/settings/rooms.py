@@ -22,6 +22,10 @@ class StorageSettings(Section):
     allowed_outputs: tuple[str, ...] = Field(
         (), description="URI prefixes that requests may name as output, besides `output`."
     )
+    uploads: str | None = Field(
+        None,
+        description="Prefix that `submit` uploads local files to, and that requests may name. Default: the spool's audio/; without a spool local files can't be submitted.",
+    )
     max_source_bytes: int = Field(
         4096 * MIB, gt=0, description="A larger source is dead-lettered before it is downloaded."
     )

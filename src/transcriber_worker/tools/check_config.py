@@ -5,7 +5,6 @@ import difflib
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -14,26 +13,17 @@ from pydantic import ValidationError
 from transcriber_worker.domain.uri import InvalidUri, ObjectUri
 from transcriber_worker.inference.model_catalogue import CATALOGUE
 from transcriber_worker.pipeline.places import prefix
-from transcriber_worker.settings import ENV_PREFIX, MIB, ModelSettings, Settings
+from transcriber_worker.settings import ENV_PREFIX, MIB, BrokerKind, ModelSettings, Settings, StorageSettings
+from transcriber_worker.tools.check_services import service_problems
 from transcriber_worker.tools.limits import Machine, jobs_in_flight, media_processes, nearest, needed_bytes
+from transcriber_worker.tools.problem import Problem
 
-AVAILABLE_SCHEMES = ("file",)
+_SOURCE_SCHEMES = ("oci", "https", "file")
+_OUTPUT_SCHEMES = ("oci", "file")
 _SLOWEST = 4.0
 """A machine that takes longer than this many seconds for a second of audio is no use to anybody."""
 FAKE_MODEL = "fake"
 _WRITABLE = "make it writable for the worker, or name another one"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: the setting's path, what is wrong with it, and the remedy."""
-
-    path: str
-    message: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}\n    -> {self.remedy}"
 
 
 def load(file: Path | None) -> Settings | list[Problem]:
@@ -56,7 +46,7 @@ def load(file: Path | None) -> Settings | list[Problem]:
 def problems(settings: Settings, machine: Machine) -> list[Problem]:
     """Everything that is wrong with settings of the right form, on this machine."""
     return [
-        *_places(settings),
+        *place_problems(settings),
         *_directories(settings),
         *_overlaps(settings),
         *_inbox(settings),
@@ -111,24 +101,25 @@ def _nearby(path: str) -> str:
 
 def place_problems(settings: Settings) -> list[Problem]:
     """What is wrong with the places that every command works with."""
-    return list(_places(settings))
+    return [*_places(settings), *service_problems(settings)]
 
 
 def _places(settings: Settings) -> Iterator[Problem]:
     storage = settings.storage
-    named = [("storage.output", storage.output)]
-    named += [("storage.state", storage.state)] if storage.state else []
-    named += [(f"storage.allowed_sources.{n}", text) for n, text in enumerate(storage.allowed_sources)]
-    named += [(f"storage.allowed_outputs.{n}", text) for n, text in enumerate(storage.allowed_outputs)]
-    for path, text in named:
+    outputs = list(_places_written(storage).items())
+    outputs += [(f"storage.allowed_outputs.{n}", text) for n, text in enumerate(storage.allowed_outputs)]
+    sources = [(f"storage.allowed_sources.{n}", text) for n, text in enumerate(storage.allowed_sources)]
+    named = [(path, text, _OUTPUT_SCHEMES) for path, text in outputs]
+    named += [(path, text, _SOURCE_SCHEMES) for path, text in sources]
+    for path, text, known in named:
         try:
             uri = prefix(text)
         except InvalidUri as error:
             yield Problem(path, str(error), "write a directory or a URI")
             continue
-        if uri.scheme not in AVAILABLE_SCHEMES:
-            schemes = ", ".join(f"{scheme}://" for scheme in AVAILABLE_SCHEMES)
-            yield Problem(path, f"this version has no store for {uri.scheme}://", f"use one of {schemes}")
+        if uri.scheme not in known:
+            schemes = ", ".join(f"{scheme}://" for scheme in known)
+            yield Problem(path, f"nothing can be written to {uri.scheme}://", f"use one of {schemes}")
 
 
 def _directories(settings: Settings) -> Iterator[Problem]:
@@ -149,15 +140,20 @@ def own_directories(settings: Settings) -> list[Path]:
 
 def _written(settings: Settings) -> dict[str, Path]:
     """The directories that are written to, by their settings."""
-    written = {
-        "broker.directory.path": settings.broker.directory.path,
-        "worker.scratch_dir": settings.worker.scratch_dir,
-    }
-    for path, text in (("storage.output", settings.storage.output), ("storage.state", settings.storage.state)):
+    written = {"worker.scratch_dir": settings.worker.scratch_dir}
+    if settings.broker.kind is BrokerKind.DIRECTORY:
+        written["broker.directory.path"] = settings.broker.directory.path
+    for path, text in _places_written(settings.storage).items():
         uri = _file_prefix(text)
         if uri is not None:
             written[path] = uri.path
     return written
+
+
+def _places_written(storage: StorageSettings) -> dict[str, str]:
+    """The prefixes of our own, by their settings."""
+    named = {"storage.output": storage.output, "storage.state": storage.state, "storage.uploads": storage.uploads}
+    return {path: text for path, text in named.items() if text is not None}
 
 
 def _overlaps(settings: Settings) -> Iterator[Problem]:
@@ -172,6 +168,8 @@ def _overlaps(settings: Settings) -> Iterator[Problem]:
 
 def _inbox(settings: Settings) -> Iterator[Problem]:
     """Whatever appears in the inbox is a request: nothing of ours may be written there."""
+    if settings.broker.kind is not BrokerKind.DIRECTORY:
+        return
     inbox = settings.broker.directory.path.expanduser().resolve() / "inbox"
     for path, directory in _written(settings).items():
         if directory.expanduser().resolve().is_relative_to(inbox):

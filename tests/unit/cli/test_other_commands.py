@@ -44,11 +44,11 @@ def test_every_problem_of_form_is_listed(terminal: Terminal) -> None:
 
 
 def test_every_problem_of_substance_is_listed(terminal: Terminal, tmp_path: Path) -> None:
-    fields = settings_fields(tmp_path, storage={"output": "oci://out@ns/"}, model={"name": "bass"})
+    fields = settings_fields(tmp_path, storage={"output": "https://host/"}, model={"name": "bass"})
     terminal.config.write_text(yaml.safe_dump(fields))
     answer = terminal.call("check-config")
     assert answer.code == ExitCode.CONFIG
-    assert "this version has no store for oci://" in answer.err
+    assert "nothing can be written to https://" in answer.err
     assert "model.name" in answer.err
     assert answer.err.count("->") == 2
 

@@ -11,8 +11,9 @@ import pytest
 from tests.builders import make_settings
 from transcriber_worker.settings import MIB
 from transcriber_worker.tools import limits
-from transcriber_worker.tools.check_config import Problem, place_problems, problems
+from transcriber_worker.tools.check_config import place_problems, problems
 from transcriber_worker.tools.limits import Machine, jobs_in_flight, media_processes, needed_bytes
+from transcriber_worker.tools.problem import Problem
 
 LARGE = Machine(memory_bytes=64 * 1024 * MIB, cores=8)
 
@@ -35,11 +36,11 @@ def test_good_settings_have_no_problems(tmp_path: Path) -> None:
         ("media", "processes", 1, "media.processes"),
         ("observability", "stall_s", 120, "observability.stall_s"),
         ("model", "name", "bass", "model.name"),
-        ("storage", "output", "oci://out@ns/calls/", "storage.output"),
+        ("storage", "output", "https://host/calls/", "storage.output"),
         ("storage", "output", "ftp://host/", "storage.output"),
         ("storage", "output", "", "storage.output"),
-        ("storage", "state", "oci://out@ns/state/", "storage.state"),
-        ("storage", "allowed_sources", ["file:///a/", "oci://calls@ns/"], "storage.allowed_sources.1"),
+        ("storage", "state", "https://host/state/", "storage.state"),
+        ("storage", "allowed_sources", ["file:///a/", "oci://calls@ns/", "ftp://host/"], "storage.allowed_sources.2"),
         ("storage", "allowed_outputs", ["https://host/"], "storage.allowed_outputs.0"),
         ("storage", "max_source_bytes", 10**18, "worker.scratch_dir"),
     ],
@@ -57,7 +58,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     told = found(
         tmp_path,
         Machine(MIB, 1),
-        storage={"output": "oci://out@ns/"},
+        storage={"output": "https://host/"},
         model={"name": "bass"},
         worker={"backoff_s": 1000},
         observability={"stall_s": 1},
@@ -71,10 +72,11 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     }
 
 
-def test_a_store_that_this_version_lacks_is_told_with_those_it_has(tmp_path: Path) -> None:
-    problem = found(tmp_path, storage={"output": "oci://out@ns/"})["storage.output"]
-    assert "no store for oci://" in problem.message
-    assert "file://" in problem.remedy
+def test_what_can_only_be_read_is_no_output(tmp_path: Path) -> None:
+    problem = found(tmp_path, storage={"output": "https://host/", "allowed_sources": ["https://host/"]})
+    assert problem["storage.output"].message == "nothing can be written to https://"
+    assert "oci://" in problem["storage.output"].remedy
+    assert len(problem) == 1
 
 
 def test_the_places_are_checked_for_every_command(tmp_path: Path) -> None:

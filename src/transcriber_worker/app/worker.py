@@ -1,28 +1,21 @@
-"""The composition root: settings in, a running worker or a tool's parts out. The only importer of concrete adapters,
-each where it is needed, so that no command loads what it does not use."""
+"""A worker, put together from its settings."""
 
 import os
 import random
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transcriber_worker import __version__
-from transcriber_worker.brokers.base import Broker
-from transcriber_worker.domain.clock import Clock, SystemClock
-from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.app.office import Office, open_office
+from transcriber_worker.domain.clock import Clock
 from transcriber_worker.inference.base import EngineInfo, SpeechEngine
 from transcriber_worker.observability import events
 from transcriber_worker.observability.logging import configure, emit, log_uncaught_errors, route_vendor_loggers
 from transcriber_worker.pipeline.milestones import Milestone, Observer
-from transcriber_worker.pipeline.places import Places
-from transcriber_worker.pipeline.records import JobRecords
 from transcriber_worker.settings import BrokerKind, Settings
-from transcriber_worker.storage.base import ObjectStore
 from transcriber_worker.tools.check_config import FAKE_MODEL
 from transcriber_worker.tools.limits import Machine, jobs_in_flight, media_processes
 
@@ -31,53 +24,6 @@ if TYPE_CHECKING:
     from transcriber_worker.pipeline.attempt import Attempts
     from transcriber_worker.pipeline.heartbeat import Heartbeat
     from transcriber_worker.worker.signals import StopRequest
-
-Shelve = Callable[[Path, str], ObjectUri]
-"""Puts a local file where the worker may read it, under a name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Office:
-    """What every command works with: the broker, the store, the job records."""
-
-    settings: Settings
-    places: Places
-    broker: Broker
-    store: ObjectStore
-    records: JobRecords
-    shelve: Shelve | None
-    """None where the broker has no place for local files."""
-    clock: Clock
-
-
-@contextmanager
-def open_office(settings: Settings) -> Iterator[Office]:
-    """Open the broker and the stores."""
-    clock = SystemClock()
-    places = Places.of(settings)
-    store = _store(settings, places, clock)
-    broker, shelve = _broker(settings, clock)
-    try:
-        yield Office(settings, places, broker, store, JobRecords(store, places.state), shelve, clock)
-    finally:
-        broker.close()
-
-
-def _store(settings: Settings, places: Places, clock: Clock) -> ObjectStore:
-    from transcriber_worker.storage.directory import DirectoryStore
-    from transcriber_worker.storage.router import StoreRouter
-
-    roots = [uri for uri in places.all if uri.scheme == "file"]
-    return StoreRouter({"file": DirectoryStore(clock, settings.storage.lock_timeout_s, roots)})
-
-
-def _broker(settings: Settings, clock: Clock) -> tuple[Broker, Shelve | None]:
-    match settings.broker.kind:
-        case BrokerKind.DIRECTORY:
-            from transcriber_worker.brokers.directory import DirectoryBroker
-
-            spool = DirectoryBroker(settings.broker.directory, clock)
-            return spool, spool.place
 
 
 def _engine(settings: Settings, machine: Machine, clock: Clock) -> SpeechEngine:
@@ -137,10 +83,7 @@ class Assembly:
     def __init__(
         self, office: Office, machine: Machine, name: str, stack: ExitStack, observer: Observer | None
     ) -> None:
-        from prometheus_client import CollectorRegistry
-
         from transcriber_worker.observability.health import HealthState
-        from transcriber_worker.observability.metrics import Metrics
         from transcriber_worker.worker.report import Report
 
         self.office = office
@@ -149,7 +92,7 @@ class Assembly:
         self.name = name
         self.stack = stack
         self.observer = observer
-        self.metrics = Metrics(CollectorRegistry())
+        self.metrics = office.metrics
         self.health = HealthState(office.clock, settings.observability.stall_s, self.metrics)
         self.media = _media(settings, machine, office.clock)
         stack.callback(self.media.close)
@@ -225,8 +168,11 @@ class Assembly:
         from transcriber_worker.pipeline.heartbeat import Heartbeat
 
         leases = [self.settings.worker.lease_s]
-        if self.settings.broker.kind is BrokerKind.DIRECTORY:
-            leases.append(self.settings.broker.directory.lease_s)
+        broker = self.settings.broker
+        if broker.kind is BrokerKind.DIRECTORY:
+            leases.append(broker.directory.lease_s)
+        elif broker.kind is BrokerKind.OCI_QUEUE:
+            leases.append(broker.oci_queue.lease_s)
         return Heartbeat(min(leases) / 3, self.office.clock, self.report.renewed, self.report.renewal_failed)
 
     def _attempts(self, engine: SpeechEngine, info: EngineInfo, heartbeat: "Heartbeat") -> "Attempts":

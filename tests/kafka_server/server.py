@@ -1,0 +1,148 @@
+"""A Kafka for tests: what they may ask of it, whatever it runs on."""
+
+import random
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+
+from tests.kafka_server.certificates import Certificates
+from tests.kafka_server.machine import Machine, NotToBeHad, Ports
+from tests.kafka_server.properties import Credentials
+
+_ANSWERS_S = 60.0
+_REQUEST_S = 30.0
+# Below the ports that a system gives to clients: while the broker is down, one of them could take its port.
+_PORTS = range(21_000, 32_000)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """The listeners that ask who you are, each host:port."""
+
+    sasl_plaintext: str
+    sasl_ssl: str
+    ssl: str
+    credentials: Credentials
+    certificates: Certificates
+
+
+class KafkaServer:
+    """A broker. `machine` and `secured` are None where somebody else runs it."""
+
+    def __init__(
+        self, kind: str, bootstrap: str, machine: Machine | None, secured: Secured | None, assignment: str
+    ) -> None:
+        self.kind = kind
+        """What it is, for people."""
+        self.bootstrap = bootstrap
+        """host:port, plain text."""
+        self.secured = secured
+        self.assignment = assignment
+        """A partition assignment that it can do."""
+        self._machine = machine
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
+
+    @property
+    def can_be_killed(self) -> bool:
+        return self._machine is not None
+
+    def kill(self) -> None:
+        """SIGKILL; the broker is gone when this returns."""
+        assert self._machine is not None, "this broker is not ours to kill"
+        self._machine.kill()
+
+    def restart(self) -> None:
+        """Start it again, with the data and the ports that it had; it answers when this returns."""
+        assert self._machine is not None, "this broker is not ours to start"
+        self._machine.start()
+        self.wait_until_it_answers()
+
+    def ensure_up(self) -> None:
+        """Start it again if a test has left it dead."""
+        if not self._answers():
+            self.kill()
+            self.restart()
+
+    def create_topic(self, name: str, partitions: int = 1, **config: object) -> str:
+        """A topic that may be used when this returns. `config` as Kafka's, with underscores: `retention_ms=1000`."""
+        named = {key.replace("_", "."): str(value) for key, value in config.items()}
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=named)
+        self._admin.create_topics([topic], request_timeout=_REQUEST_S)[name].result()
+
+        def led() -> bool:
+            found = self._admin.list_topics(name, timeout=_REQUEST_S).topics[name].partitions.values()
+            return len(found) == partitions and all(one.leader >= 0 for one in found)
+
+        self._until(led, f"topic {name} has its leaders")
+        return name
+
+    def delete_records(self, topic: str, partition: int, before: int) -> None:
+        """Lose the messages before an offset, as retention does."""
+        asked = TopicPartition(topic, partition, before)
+        for answer in self._admin.delete_records([asked], request_timeout=_REQUEST_S).values():
+            answer.result()
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """The next offset of each partition."""
+        partitions = self._admin.list_topics(topic, timeout=_REQUEST_S).topics[topic].partitions
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        asked = {TopicPartition(topic, number): latest for number in partitions}
+        found = self._admin.list_offsets(asked, request_timeout=_REQUEST_S)
+        return {one.partition: answer.result().offset for one, answer in found.items()}
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """What a group has committed, by partition; those without a commit left out."""
+        asked = ConsumerGroupTopicPartitions(group)
+        answer = self._admin.list_consumer_group_offsets([asked], request_timeout=_REQUEST_S)[group].result()
+        return {one.partition: one.offset for one in answer.topic_partitions if one.topic == topic and one.offset >= 0}
+
+    def members(self, group: str) -> Mapping[str, frozenset[int]]:
+        """The partitions of each member of a group, as the broker sees it, by member id."""
+        answer = self._admin.describe_consumer_groups([group], request_timeout=_REQUEST_S)[group].result()
+        return {
+            member.member_id: frozenset(one.partition for one in member.assignment.topic_partitions)
+            for member in answer.members
+        }
+
+    def wait_until_it_answers(self) -> None:
+        """Raises `NotToBeHad`, with the broker's last words, when it does not."""
+        try:
+            self._until(self._answers, "answers")
+        except AssertionError:
+            words = self._machine.log() if self._machine else ""
+            raise NotToBeHad(f"{self.kind} at {self.bootstrap} does not answer\n{words}") from None
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self._admin.list_topics(timeout=1.0).brokers)
+        except KafkaException:
+            return False
+
+    def _until(self, condition: Callable[[], T], what: str) -> T:
+        deadline = time.monotonic() + _ANSWERS_S
+        while not (found := condition()):
+            assert time.monotonic() < deadline, f"{self.kind}: after {_ANSWERS_S:g} s still not: {what}"
+            self._admin.poll(0.05)  # returns early only for callbacks, of which there are none
+        return found
+
+
+def free_ports() -> Ports:
+    """Ports of 127.0.0.1 that nobody listens on, nor will by chance while the broker is down."""
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == len(Ports.__slots__):
+            return Ports(*found)
+    raise NotToBeHad("no free ports")
