@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from tests.builders import make_settings
-from transcriber_worker.brokers.base import Delivery
+from transcriber_worker.brokers.base import Broker, Delivery
 from transcriber_worker.brokers.directory import DirectoryBroker
 from transcriber_worker.domain.audio import MediaInfo, MediaReport, Span, Window
 from transcriber_worker.domain.cancel import CancelToken
@@ -108,18 +108,21 @@ class Workbench:
     milestones: list[tuple[str, Milestone]] = field(default_factory=list)
     on_milestone: Callable[[Milestone], None] = lambda milestone: None
     watcher: Watcher = field(default_factory=Unwatched)
+    carrier: Broker | None = None
+    """Another broker than the spool."""
 
     def __post_init__(self) -> None:
         self.clock = ManualClock()
         self.settings = make_settings(self.folder, **self.changes)
         self.places = Places.of(self.settings)
         self.store = DirectoryStore(self.clock, 1.0, self.places.all)
-        self.broker = DirectoryBroker(self.settings.broker.directory, self.clock)
+        spool = DirectoryBroker(self.settings.broker.directory, self.clock)
+        self.broker: Broker = self.carrier or spool
         self.records = JobRecords(self.store, self.places.state)
         self.engine = FakeEngine(self.settings.engine, self.clock)
         self.info = self.engine.start()
         rules = self.places.rules
-        self.submitter = Submitter(self.broker, self.records, rules, self.broker.place, self.clock)
+        self.submitter = Submitter(self.broker, self.records, rules, spool.place, self.clock)
 
     def close(self) -> None:
         self.engine.close()

@@ -2,7 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.store_contract", "tests.contract.broker_contract")
+pytest.register_assert_rewrite(
+    "tests.contract.store_contract", "tests.contract.broker_contract", "tests.contract.pipeline_contract"
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

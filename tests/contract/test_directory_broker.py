@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.broker_contract import BrokerContract, take
+from tests.contract.pipeline_contract import PipelineContract
 from transcriber_worker.brokers.base import Broker, Letter
 from transcriber_worker.brokers.directory import DirectoryBroker
 from transcriber_worker.brokers.directory_lease import LARGEST_FILE_BYTES
@@ -77,6 +78,10 @@ def worker(harness: SpoolHarness) -> DirectoryBroker:
 
 
 class TestDirectoryBroker(BrokerContract):
+    pass
+
+
+class TestPipelineOverTheSpool(PipelineContract):
     pass
 
 
