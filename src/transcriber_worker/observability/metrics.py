@@ -150,6 +150,12 @@ class Metrics:
         "transcriber_oldest_job_age_seconds", "Age of the oldest job in flight since it was begun here; 0 when idle."
     )
 
+    oldest_message_age_seconds = gauge(
+        "transcriber_oldest_message_age_seconds",
+        "Age since its publication of the oldest message that this worker has; 0 when it has none. Keep it well below "
+        "the broker's retention.",
+    )
+
     # The worker
     worker_state = gauge("transcriber_worker_state", "1 for the state the worker is in, 0 for the others.", STATE)
     intake_paused = gauge(

@@ -35,6 +35,11 @@ class WaitingRoom:
         return len(self._kept)
 
     @property
+    def deliveries(self) -> list[Delivery]:
+        """What is kept."""
+        return [kept.delivery for kept in list(self._kept)]
+
+    @property
     def someone_must_run_alone(self) -> bool:
         self._forget_lost()
         return any(kept.alone for kept in self._kept)

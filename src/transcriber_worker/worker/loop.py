@@ -75,6 +75,7 @@ class Worker:
         self._started = 0
         metrics.deferred_deliveries.set_function(lambda: len(self._waiting))
         metrics.unfinished_jobs.set_function(lambda: len(self._running) + len(self._waiting))
+        metrics.oldest_message_age_seconds.set_function(self._oldest_message_age_s)
         metrics.windows_waiting.set_function(self._windows_waiting)
         self._idle_since = 0.0
 
@@ -234,6 +235,12 @@ class Worker:
             self._see_to_ended(_TURN_S)
         for delivery in self._waiting.empty():
             self._give_back(delivery)
+
+    def _oldest_message_age_s(self) -> float:
+        held = [running.delivery for running in list(self._running.values())] + self._waiting.deliveries
+        published = [delivery.message.published_at for delivery in held]
+        oldest = min((at for at in published if at is not None), default=None)
+        return 0.0 if oldest is None else max(0.0, self._clock.now() - oldest)
 
     def _windows_waiting(self) -> int:
         return sum(running.outcome.findings.windows_waiting for running in list(self._running.values()))

@@ -125,6 +125,25 @@ def test_no_more_jobs_than_slots_run_at_once_and_the_slots_are_used(make_rig: Ma
     assert rig.attempts.most_at_once == 3
 
 
+def test_the_age_of_the_oldest_message_counts_from_its_publication(make_rig: MakeRig) -> None:
+    seen: list[float | None] = []
+
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        seen.append(rig.metrics.registry.get_sample_value("transcriber_oldest_message_age_seconds"))
+        return settle(delivery, cancel, alone)
+
+    rig = make_rig(script, slots=1)
+    rig.publish("old")
+    rig.bench.clock.advance(500.0)
+    rig.publish("young")
+
+    rig.run()
+
+    assert seen[0] == pytest.approx(500.0, abs=1.0)
+    assert (seen[1] or 0.0) < 100.0
+    assert rig.metrics.registry.get_sample_value("transcriber_oldest_message_age_seconds") == 0.0
+
+
 def test_a_suspect_runs_alone_and_the_others_after_it(make_rig: MakeRig) -> None:
     seen_beside: list[int] = []
 
