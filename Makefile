@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 LOCK = requirements/$(1)-py$(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])').txt
 PYTEST := $(BIN)/python -m pytest
 QUICK := -m "not slow"
+# What `make demo` runs on: directory, kafka or queue.
+STACK ?= directory
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast test-integration test-slow coverage check fmt docs lock clean
@@ -27,8 +29,12 @@ $(VENV)/.dev: $(VENV)/.runtime $(wildcard requirements/dev-*.txt)
 
 setup: $(VENV)/.dev ## make the development environment
 
-demo: $(VENV)/.runtime ## transcribe the recordings of this repository with a real worker
+demo: $(VENV)/.$(if $(filter directory,$(STACK)),runtime,dev) ## transcribe this repository's recordings; STACK=kafka or queue: from a real broker
+ifeq ($(STACK),directory)
 	$(BIN)/transcriber-worker demo demo/recordings
+else
+	$(BIN)/python scripts/demo.py $(STACK)
+endif
 
 test: test-fast test-integration ## all tests that need no server, but for the slow ones
 

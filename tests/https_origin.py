@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from transcriber_worker.domain.clock import Clock
+from transcriber_worker.domain.clock import Clock, ManualClock
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.storage.https import HttpsStore
 from transcriber_worker.storage.https_network import VettedNetwork
@@ -161,6 +161,7 @@ class Origin(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Origin
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def parse_request(self) -> bool:
         if not super().parse_request():
@@ -305,6 +306,14 @@ class Dialler(httpcore.SyncBackend):
         return super().connect_tcp(LOCALHOST, self._port, timeout, local_address, socket_options)
 
 
+class TickingClock(ManualClock):
+    """One on which a second passes whenever somebody looks: for hosts that drip."""
+
+    def monotonic(self) -> float:
+        self.advance(1.0)
+        return super().monotonic()
+
+
 @dataclass
 class Internet:
     """An origin as seen from outside."""
@@ -326,6 +335,4 @@ class Internet:
         """A store that takes the origin for the hosts it has names for."""
         prefixes = [ObjectUri.parse(text) for text in allowed]
         network = VettedNetwork(self.names, self.dialler)
-        return HttpsStore(
-            prefixes, timeout_s, clock, max_bytes=max_bytes, network=network, tls=self.origin.trust()
-        )
+        return HttpsStore(prefixes, timeout_s, clock, max_bytes=max_bytes, network=network, tls=self.origin.trust())

@@ -56,7 +56,8 @@ class Stack(Protocol):
         ...
 
     def mischief(self, rng: Random) -> AbstractContextManager[str]:
-        """Something that goes wrong between a worker and its servers until the block ends; gives its name."""
+        """Something that goes wrong between a worker and its servers until the block ends. Gives its name, or an empty
+        one where there is nothing that could."""
         ...
 
     def refused(self) -> AbstractContextManager[None] | None:
@@ -116,7 +117,7 @@ class DirectoryStack:
 
     @contextmanager
     def mischief(self, rng: Random) -> Iterator[str]:
-        yield "none"  # nothing lies between a worker and its folders
+        yield ""  # nothing lies between a worker and its folders
 
     def refused(self) -> None:
         return None

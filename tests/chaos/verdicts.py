@@ -36,9 +36,7 @@ class Evidence:
         for event in deployment.results():
             if event["type"] != "transcription.progress":
                 terminal[event["subject"]].append(event)
-        return cls(
-            deployment.outputs(), dict(terminal), deployment.letters(), deployment.messages(), deployment.record
-        )
+        return cls(deployment.outputs(), dict(terminal), deployment.letters(), deployment.messages(), deployment.record)
 
 
 def assert_all_done(deployment: Deployment, jobs: Sequence[Job]) -> None:

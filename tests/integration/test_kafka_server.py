@@ -64,14 +64,16 @@ def test_messages_and_commits_survive_a_killed_broker(killable_kafka: KafkaServe
     assert first_message(kafka, topic_name, "readers") == (1, b"1")
 
 
-def test_deleted_records_are_gone(kafka: KafkaServer, topic_name: str) -> None:
+def test_deleted_records_are_gone(whole_kafka: KafkaServer, topic_name: str) -> None:
+    kafka = whole_kafka
     kafka.create_topic(topic_name)
     send(kafka, topic_name, 5)
     kafka.delete_records(topic_name, 0, before=3)
     assert first_message(kafka, topic_name, f"readers-of-{topic_name}") == (3, b"3")
 
 
-def test_a_topic_takes_its_settings(kafka: KafkaServer, topic_name: str) -> None:
+def test_a_topic_takes_its_settings(whole_kafka: KafkaServer, topic_name: str) -> None:
+    kafka = whole_kafka
     kafka.create_topic(topic_name, max_message_bytes=200)
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
     codes = []

@@ -73,14 +73,8 @@ def _lookalike(
 ) -> KafkaServer:
     port = free_ports().plaintext
     machine = machine_of(folder, port)
-    # Tansu's data die with it, so that no test may kill it.
-    server = KafkaServer(
-        f"{kind}, since Apache Kafka can't be had",
-        f"127.0.0.1:{port}",
-        machine if machine_of is noida else None,
-        None,
-        assignment,
-    )
+    # Tansu's data die with it, and part of Noida's: no test may kill them.
+    server = KafkaServer(f"{kind}, since Apache Kafka can't be had,", f"127.0.0.1:{port}", None, None, assignment)
     return _started(server, machine, stack)
 
 

@@ -23,6 +23,14 @@ def kafka(pytestconfig: pytest.Config) -> Iterator[KafkaServer]:
 
 
 @pytest.fixture
+def whole_kafka(kafka: KafkaServer) -> KafkaServer:
+    """The same broker, where it is no look-alike that lacks topic settings, lost offsets and the like."""
+    if not kafka.complete:
+        pytest.skip(f"{kafka.kind} does not do all that Kafka does")
+    return kafka
+
+
+@pytest.fixture
 def killable_kafka(kafka: KafkaServer) -> Iterator[KafkaServer]:
     """The same broker, to be killed; it answers again after the test."""
     if not kafka.can_be_killed:

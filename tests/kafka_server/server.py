@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    NewTopic,
+    OffsetSpec,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
 from tests.kafka_server.certificates import Certificates
 from tests.kafka_server.machine import Machine, NotToBeHad, Ports
@@ -49,6 +56,11 @@ class KafkaServer:
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
 
     @property
+    def complete(self) -> bool:
+        """Whether it does all that Kafka does, as far as is known."""
+        return "can't be had" not in self.kind
+
+    @property
     def can_be_killed(self) -> bool:
         return self._machine is not None
 
@@ -81,6 +93,12 @@ class KafkaServer:
 
         self._until(led, f"topic {name} has its leaders")
         return name
+
+    def set_scram_password(self, username: str, password: str) -> None:
+        """Let somebody in by SCRAM-SHA-512 with this password, and no longer with the one before."""
+        wanted = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, iterations=4096)
+        change = UserScramCredentialUpsertion(username, wanted, password.encode())
+        self._admin.alter_user_scram_credentials([change], request_timeout=_REQUEST_S)[username].result()
 
     def delete_records(self, topic: str, partition: int, before: int) -> None:
         """Lose the messages before an offset, as retention does."""

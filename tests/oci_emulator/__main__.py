@@ -8,12 +8,13 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.oci_emulator.application import Application
+from tests.oci_emulator.application import Answer, Application
 from tests.oci_emulator.clock import VirtualClock
 from tests.oci_emulator.control import CLOCK, Control
-from tests.oci_emulator.delivery import Answer, Delivery, deliver, refuse
+from tests.oci_emulator.delivery import Delivery, deliver, refuse
 from tests.oci_emulator.faults import Faults
 from tests.oci_emulator.journal import Journal
+from tests.oci_emulator.object_events import ObjectEvents
 from tests.oci_emulator.objects import ObjectStorage
 from tests.oci_emulator.queue_service import QueueService
 from tests.oci_emulator.requests_log import RequestsLog
@@ -27,11 +28,19 @@ def main() -> None:
     journal = Journal(arguments.state and arguments.state / "journal")
     clock, faults, log = VirtualClock(), Faults(), RequestsLog()
     journal.register(CLOCK, lambda change, blob: clock.advance(change["seconds"]))
-    objects, queues = ObjectStorage(clock, faults, journal), QueueService(clock, faults, journal)
+    queues = QueueService(clock, faults, journal)
+
+    def put_message(queue_id: str, content: str) -> None:
+        parts = ("20210201", "queues", queue_id, "messages")
+        body = json.dumps({"messages": [{"content": content}]}).encode()
+        queues.handle(Request("POST", "/" + "/".join(parts), parts, {}, {}, body, clock.now()))
+
+    events = ObjectEvents(put_message, journal)
+    objects = ObjectStorage(faults, journal, events)
     signatures = Signatures(journal)
     journal.replay()
     application = Application(clock, faults, signatures, log, objects, [queues])
-    control = Control(application, journal, objects, queues, signatures, log)
+    control = Control(application, journal, objects, queues, signatures, log, events)
     stopping = threading.Event()
 
     def answer_control(connection: socket.socket, request: Request) -> bool:

@@ -70,7 +70,9 @@ class Application:
         except ServiceFault as fault:
             return fault_response(fault)
         if response is None:
-            nothing = ServiceFault(404, "NotAuthorizedOrNotFound", "Authorization failed or requested resource not found")
+            nothing = ServiceFault(
+                404, "NotAuthorizedOrNotFound", "Authorization failed or requested resource not found"
+            )
             return fault_response(nothing)
         return response
 
@@ -103,5 +105,7 @@ def _garbled(response: Response, fault: Fault | None) -> Response:
         kept = {name: value for name, value in response.headers.items() if name not in _BODY_CHECKSUMS}
         return replace(response, headers=kept)
     if kind is FaultKind.GZIP:
-        return replace(response, headers={**response.headers, "content-encoding": "gzip"}, body=gzip.compress(response.body))
+        return replace(
+            response, headers={**response.headers, "content-encoding": "gzip"}, body=gzip.compress(response.body)
+        )
     return response

@@ -7,6 +7,7 @@ from typing import Any
 from tests.oci_emulator.application import Application
 from tests.oci_emulator.faults import Fault
 from tests.oci_emulator.journal import Journal
+from tests.oci_emulator.object_events import ObjectEvents
 from tests.oci_emulator.objects import ObjectStorage
 from tests.oci_emulator.objects_checks import found_bucket, found_object
 from tests.oci_emulator.objects_model import NAMESPACE
@@ -26,7 +27,7 @@ class Control:
 
     def __init__(
         self, application: Application, journal: Journal, objects: ObjectStorage, queues: QueueService,
-        signatures: Signatures, log: RequestsLog,
+        signatures: Signatures, log: RequestsLog, events: ObjectEvents,
     ) -> None:  # fmt: skip
         self._application = application
         self._journal = journal
@@ -34,6 +35,7 @@ class Control:
         self._queues = queues
         self._signatures = signatures
         self._log = log
+        self._events = events
         self.service: Listener | None = None
         """The port under test, to be taken down and up."""
         self._calls: dict[tuple[str, str], Callable[[Request], Any]] = {
@@ -43,7 +45,7 @@ class Control:
             ("POST", "faults"): lambda request: application.faults.add(Fault.from_json(request.json())),
             ("GET", "faults"): lambda request: application.faults.fired(),
             ("DELETE", "faults"): lambda request: application.faults.clear(_seed(request)),
-            ("POST", "switches"): lambda request: [application.faults.switch(*pair) for pair in request.json().items()],
+            ("POST", "switches"): self._switch,
             ("POST", "advance"): self._advance,
             ("GET", "now"): lambda request: application.clock.now(),
             ("POST", "down"): lambda request: self._listener.down(),
@@ -59,6 +61,8 @@ class Control:
             ("PUT", "objects"): self._put_object,
             ("GET", "objects"): self._get_object,
             ("DELETE", "objects"): self._delete_object,
+            ("POST", "events"): self._forward_events,
+            ("GET", "events"): lambda request: events.told(),
         }
 
     def answer(self, request: Request) -> Response:
@@ -105,6 +109,10 @@ class Control:
         self._journal.commit(CLOCK, {"seconds": request.json()["seconds"]})
         return self._application.clock.now()
 
+    def _switch(self, request: Request) -> None:
+        for name, value in request.json().items():
+            self._application.faults.switch(name, value)
+
     def _set_checking(self, request: Request) -> None:
         self._signatures.checking = Checking(request.json()["checking"])
 
@@ -129,6 +137,10 @@ class Control:
         self._objects.model.change("clear")
         self._queues.reset()
         self._log.clear()
+        self._events.clear()
+
+    def _forward_events(self, request: Request) -> None:
+        self._events.forward(**request.json())
 
     def _put_object(self, request: Request) -> str:
         """Returns its ETag. Headers named emu-... are the object's, without that prefix."""

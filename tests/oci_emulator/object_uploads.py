@@ -1,6 +1,7 @@
 """Object Storage over HTTP: uploads in parts."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from tests.oci_emulator.objects_checks import (
@@ -10,7 +11,7 @@ from tests.oci_emulator.objects_checks import (
     found_bucket,
     found_upload,
 )
-from tests.oci_emulator.objects_model import Bucket, ObjectsModel, Upload
+from tests.oci_emulator.objects_model import Bucket, ObjectsModel, StoredObject, Upload
 from tests.oci_emulator.wire import Request, Response, ServiceFault, http_date, json_response, timestamp
 
 _BUCKET = {"POST": "CreateMultipartUpload", "GET": "ListMultipartUploads"}
@@ -26,8 +27,10 @@ _PER_PAGE = 100
 class Uploads:
     """Operations below /n/{namespace}/b/{bucket}/u."""
 
-    def __init__(self, model: ObjectsModel) -> None:
+    def __init__(self, model: ObjectsModel, tell: Callable[[str, str, StoredObject, float], None]) -> None:
+        """`tell`: of an object that was made: the kind of event, the bucket, the object, virtual time."""
         self._model = model
+        self._tell = tell
 
     def operation(self, request: Request) -> str | None:
         match request.path_parts:
@@ -90,6 +93,7 @@ class Uploads:
             if known is None or known.etag != part.get("etag"):
                 raise ServiceFault(400, "InvalidUploadPart", f"Part {part['partNum']} was not found with that ETag")
         check_write(request, bucket.objects.get(upload.name))
+        kind = "updateobject" if upload.name in bucket.objects else "createobject"
         self._model.change(
             "commit_upload",
             bucket=bucket.name,
@@ -99,6 +103,7 @@ class Uploads:
             at=request.now,
         )
         stored = bucket.objects[upload.name]
+        self._tell(kind, bucket.name, stored, request.now)
         headers = {"etag": stored.etag, "last-modified": http_date(stored.modified_at)}
         return Response(200, {**headers, "opc-multipart-md5": stored.multipart_md5 or ""})
 

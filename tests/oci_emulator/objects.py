@@ -2,12 +2,11 @@
 own."""
 
 import uuid
-from collections.abc import Callable
 from typing import Any
 
-from tests.oci_emulator.clock import VirtualClock
 from tests.oci_emulator.faults import Effect, Faults
 from tests.oci_emulator.journal import Journal
+from tests.oci_emulator.object_events import ObjectEvents
 from tests.oci_emulator.object_pars import Pars
 from tests.oci_emulator.object_uploads import Uploads
 from tests.oci_emulator.objects_checks import (
@@ -39,15 +38,13 @@ _OVERRIDES = {
 
 
 class ObjectStorage:
-    """`listeners` are told of every object that was made, replaced or removed in a bucket with events: the event's
-    type (createobject, updateobject, deleteobject), the bucket, the object's name and its ETag, virtual time."""
+    """`events` hear of every object that is made, replaced or removed in a bucket where they are enabled."""
 
-    def __init__(self, clock: VirtualClock, faults: Faults, journal: Journal) -> None:
+    def __init__(self, faults: Faults, journal: Journal, events: ObjectEvents) -> None:
         self.model = ObjectsModel(journal)
-        self.listeners: list[Callable[[str, str, str, str, float], None]] = []
-        self._clock = clock
+        self._events = events
         self._faults = faults
-        self._uploads = Uploads(self.model)
+        self._uploads = Uploads(self.model, self._tell)
         self.pars = Pars(self.model, faults)
 
     def operation(self, request: Request) -> str | None:
@@ -167,13 +164,12 @@ class ObjectStorage:
         objects = self.model.buckets[bucket].objects
         kind = "updateobject" if name in objects else "createobject"
         self.model.change("put", body, bucket=bucket, name=name, etag=str(uuid.uuid4()), headers=headers, at=at)
-        self._tell(kind, bucket, objects[name].etag, name, at)
+        self._tell(kind, bucket, objects[name], at)
         return objects[name]
 
-    def _tell(self, kind: str, bucket: str, etag: str, name: str, at: float) -> None:
+    def _tell(self, kind: str, bucket: str, changed: StoredObject, at: float) -> None:
         if self.model.buckets[bucket].events:
-            for listener in self.listeners:
-                listener(kind, bucket, name, etag, at)
+            self._events.tell(kind, bucket, changed.name, changed.etag, at)
 
     def _GetObject(self, request: Request) -> Response:  # noqa: N802
         found = found_object(
@@ -203,7 +199,7 @@ class ObjectStorage:
         found = found_object(bucket, "/".join(request.path_parts[5:]))
         check_match(request.headers.get("if-match"), found)
         self.model.change("remove", bucket=bucket.name, name=found.name)
-        self._tell("deleteobject", bucket.name, found.etag, found.name, request.now)
+        self._tell("deleteobject", bucket.name, found, request.now)
         return Response(204, {"last-modified": http_date(request.now)})
 
     def _RenameObject(self, request: Request) -> Response:  # noqa: N802
@@ -216,6 +212,8 @@ class ObjectStorage:
             raise ServiceFault(412, "IfNoneMatchFailed", f"There is an object '{target}'")
         etag = str(uuid.uuid4())
         self.model.change("rename", bucket=bucket.name, name=source.name, new_name=target, etag=etag, at=request.now)
+        self._tell("deleteobject", bucket.name, source, request.now)
+        self._tell("createobject", bucket.name, bucket.objects[target], request.now)
         return Response(200, _version(bucket.objects[target]))
 
     def _CopyObject(self, request: Request) -> Response:  # noqa: N802

@@ -8,7 +8,15 @@ from typing import Any
 from tests.oci_emulator.wire import Request
 
 _KEPT = 20_000
-_HEADERS = ("range", "if-match", "if-none-match", "content-md5", "content-length", "opc-client-request-id", "user-agent")
+_HEADERS = (
+    "range",
+    "if-match",
+    "if-none-match",
+    "content-md5",
+    "content-length",
+    "opc-client-request-id",
+    "user-agent",
+)
 
 
 @dataclass(frozen=True, slots=True)

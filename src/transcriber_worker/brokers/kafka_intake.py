@@ -56,6 +56,16 @@ class Intake:
             self._held = [parcel for parcel in self._held if parcel.partition not in partitions]
             self._early = [parcel for parcel in self._early if parcel.partition not in partitions]
 
+    def restart(self, partition: int, offset: int) -> None:
+        """A partition goes on at another offset than it had come to. Ahead of it, what was fetched stays good; behind
+        it, the topic is no longer the one that we knew."""
+        with self._lock:
+            mine = self._partitions.get(partition)
+            behind = mine is not None and offset < mine.tracker.next_offset
+        if behind:
+            self.revoke([partition])
+            self.assign([partition])
+
     def put(self, parcel: Parcel) -> None:
         """A message was fetched."""
         with self._lock:

@@ -10,34 +10,38 @@ class PartitionTracker:
     delivered holds nothing up."""
 
     def __init__(self) -> None:
-        self._delivered: deque[int] = deque()
-        """Offsets from the first unfinished one on; each is unfinished unless in `_finished`."""
-        self._finished: set[int] = set()
+        self._order: deque[int] = deque()
+        """What was delivered, from the first unfinished offset on."""
+        self._unfinished: set[int] = set()
         self._next: int | None = None
 
     def deliver(self, offset: int) -> bool:
         """A message was read; false where it was read before, and is therefore no second delivery."""
         if self._next is not None and offset < self._next:
             return False
-        self._delivered.append(offset)
+        self._order.append(offset)
+        self._unfinished.add(offset)
         self._next = offset + 1
         return True
 
     def finish(self, offset: int) -> None:
-        """A message needs nothing more. One that was never delivered here, or has ended, changes nothing."""
-        if self.position is None or offset < self.position:
-            return
-        self._finished.add(offset)
-        while self._delivered and self._delivered[0] in self._finished:
-            self._finished.discard(self._delivered.popleft())
+        """A message needs nothing more. One that was not delivered here, or has ended, changes nothing."""
+        self._unfinished.discard(offset)
+        while self._order and self._order[0] not in self._unfinished:
+            self._order.popleft()
 
     @property
     def position(self) -> int | None:
         """What may be committed: the offset before which everything delivered is finished. None: nothing was
         delivered."""
-        return self._delivered[0] if self._delivered else self._next
+        return self._order[0] if self._order else self._next
+
+    @property
+    def next_offset(self) -> int:
+        """One more than the last offset delivered; 0 before the first."""
+        return self._next or 0
 
     @property
     def span(self) -> int:
         """How many offsets lie between what may be committed and what was delivered."""
-        return 0 if self._next is None or self.position is None else self._next - self.position
+        return self.next_offset - (self.position or 0)

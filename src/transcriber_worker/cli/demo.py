@@ -26,7 +26,7 @@ def add_commands(commands: Commands) -> None:
 def _demo(chosen: argparse.Namespace) -> ExitCode:
     from transcriber_worker.app import open_office
     from transcriber_worker.cli.display import wait_and_show
-    from transcriber_worker.tools.demo import environment, recordings_in, row, running_worker
+    from transcriber_worker.tools.demo import environment, recordings_in, results_place, row, running_worker
     from transcriber_worker.tools.submitting import Source, Submitter
 
     folder = chosen.folder.absolute()
@@ -51,7 +51,7 @@ def _demo(chosen: argparse.Namespace) -> ExitCode:
     if failed:
         sys.stderr.write(f"{failed} recordings have no transcript; see {folder}/worker.log\n")
         return ExitCode.JOB_FAILED
-    sys.stdout.write(f"transcripts: {settings.storage.output}\nresult events: {folder}/spool/results\n")
+    sys.stdout.write(f"transcripts: {settings.storage.output}\nresult events: {results_place(settings.broker)}\n")
     return ExitCode.OK
 
 

@@ -102,6 +102,7 @@ class OciAccess:
             allow_control_chars=True,
         )
         session = client.base_client.session
+        session.headers["Accept-Encoding"] = "identity"  # else a proxy may change the bytes that a checksum is of
         session.mount("https://", OCIHTTPAdapter(pool_maxsize=CONNECTIONS))
         session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
         return client  # type: ignore[no-any-return]

@@ -26,6 +26,8 @@ class Fault(StrEnum):
     THROTTLED = auto()
     DOWN = auto()
     """No answer, half an answer, or one that owns up to a failure of the service."""
+    RANGE = auto()
+    """The object ends before the bytes that were asked for."""
     INVALID = auto()
     """The service understood the request and finds it wrong."""
 
@@ -38,6 +40,7 @@ _BY_STATUS = {
     409: Fault.CONFLICT,
     410: Fault.NOT_FOUND,
     412: Fault.CONDITION,
+    416: Fault.RANGE,
     429: Fault.THROTTLED,
 }
 _BY_CODE = {
@@ -65,9 +68,14 @@ def fault_of(error: BaseException) -> Fault | None:
     if isinstance(error, ClientError):
         return Fault.CREDENTIALS  # a configuration or a key that can't be used
     # An answer that is no JSON, or not of the shape the SDK expects, is a bare error from deep inside it.
-    if isinstance(error, TypeError | ValueError | AttributeError) and _raised_by_sdk(error.__traceback__):
+    if isinstance(error, TypeError | ValueError) and _raised_while_decoding(error.__traceback__):
         return Fault.DOWN
     return None
+
+
+def code_of(error: BaseException) -> str | None:
+    """The service's own code, such as `ObjectNotFound`; None where it gave none, as in every answer to a HEAD."""
+    return error.code if isinstance(error, ServiceError) else None
 
 
 def describe(error: BaseException) -> str:
@@ -76,18 +84,18 @@ def describe(error: BaseException) -> str:
         code = f" {error.code}" if error.code else ""
         request = f" (opc-request-id {error.request_id})" if error.request_id else ""
         return f"status {error.status}{code}{request}"
-    return type(_root(error)).__name__
+    root = _root(error)
+    return root.strerror if isinstance(root, OSError) and root.strerror else type(root).__name__
 
 
 def _root(error: BaseException) -> BaseException:
     """What the layers of HTTP libraries have wrapped up: a refused connection, a timeout."""
-    for inner in (*error.args, getattr(error, "reason", None), error.__cause__):
-        if isinstance(inner, BaseException):
-            return _root(inner)
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
     return error
 
 
-def _raised_by_sdk(trace: TracebackType | None) -> bool:
+def _raised_while_decoding(trace: TracebackType | None) -> bool:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("oci.")
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "oci.base_client"

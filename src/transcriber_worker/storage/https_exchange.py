@@ -122,9 +122,6 @@ class Exchange:
                 raise RetryJob(f"{host} answers something that is no HTTP: {_told(error)}") from error
             raise EnvironmentDown(f"{host} closes the connection instead of answering") from error
         except httpcore.NetworkError as error:
-            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-                why = error.__cause__.verify_message
-                raise RetryJob(f"the certificate of {host} is not valid: {why}") from error
             raise EnvironmentDown(f"{host} can't be reached: {_told(error)}") from error
 
     def _checked(self, uri: ObjectUri) -> httpcore.URL:

@@ -154,7 +154,13 @@ class _PacedStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _PacedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._pace)
+        try:
+            return _PacedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._pace)
+        except httpcore.ConnectError as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                why = error.__cause__.verify_message
+                raise RetryJob(f"the certificate of https://{server_hostname} is not valid: {why}") from error
+            raise
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from transcriber_worker.domain.job import Format, Job
 from transcriber_worker.pipeline.records import JobRecord
-from transcriber_worker.settings import ENV_PREFIX
+from transcriber_worker.settings import ENV_PREFIX, BrokerKind, BrokerSettings
 from transcriber_worker.storage.base import ObjectStore
 from transcriber_worker.transcript.document import TranscriptDocument
 
@@ -32,14 +32,28 @@ class Row:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The settings of a demo that keeps everything below one folder, as environment variables: those not set yet."""
+    """The settings of a demo that keeps below one folder whatever it is not told to keep elsewhere, as environment
+    variables: those not set yet."""
     settings = {
         "BROKER__DIRECTORY__PATH": str(folder / "spool"),
         "STORAGE__OUTPUT": str(folder / "transcripts"),
         "WORKER__SCRATCH_DIR": str(folder / "scratch"),
         "OBSERVABILITY__HTTP_PORT": "0",
     }
+    if os.environ.get(ENV_PREFIX + "BROKER__KIND", BrokerKind.DIRECTORY) != BrokerKind.DIRECTORY:
+        settings["STORAGE__UPLOADS"] = str(folder / "uploads")  # only a spool has a place for recordings
     return {ENV_PREFIX + name: value for name, value in settings.items() if ENV_PREFIX + name not in os.environ}
+
+
+def results_place(broker: BrokerSettings) -> str:
+    """Where the result events go, for people."""
+    match broker.kind:
+        case BrokerKind.DIRECTORY:
+            return f"{broker.directory.path}/results"
+        case BrokerKind.KAFKA:
+            return f"topic {broker.kafka.results_topic or broker.kafka.topic + '-results'}"
+        case BrokerKind.OCI_QUEUE:
+            return f"queue {broker.oci_queue.results_queue_id or '(none)'}"
 
 
 @contextmanager

@@ -1,0 +1,111 @@
+"""Kafka keeps the brokers' contract, as far as a log shared out by partitions can: on a real broker."""
+
+import gc
+import time
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from prometheus_client import CollectorRegistry
+
+from tests.chaos.deployment import until
+from tests.contract.broker_contract import BrokerContract
+from tests.kafka_server import KafkaServer
+from transcriber_worker.brokers.base import Broker
+from transcriber_worker.brokers.kafka import KafkaBroker
+from transcriber_worker.domain.clock import SystemClock
+from transcriber_worker.observability.metrics import Metrics
+from transcriber_worker.settings import KafkaBrokerSettings
+
+
+class SkippingClock(SystemClock):
+    """Waits like the machine's clock, since a real broker is waited for; other stretches of time are skipped."""
+
+    def __init__(self) -> None:
+        self.skipped_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.skipped_s
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.skipped_s
+
+
+class KafkaHarness:
+    lease_s = 2.0
+    patience_s = 3.0
+
+    def __init__(self, kafka: KafkaServer) -> None:
+        self.kafka = kafka
+        self.clock = SkippingClock()
+        topic = kafka.create_topic(f"jobs-{uuid4().hex[:12]}")
+        kafka.create_topic(f"{topic}-results")
+        kafka.create_topic(f"{topic}-dead-letters", 2)
+        self.settings = KafkaBrokerSettings(
+            bootstrap_servers=kafka.bootstrap,
+            topic=topic,
+            group=f"{topic}-workers",
+            assignment="cooperative-sticky" if kafka.assignment == "cooperative-sticky" else "range",
+            session_timeout_s=self.lease_s,
+            max_poll_interval_s=self.lease_s,
+        )
+        self._workers: list[KafkaBroker] = []
+
+    def connect(self) -> KafkaBroker:
+        worker = KafkaBroker(self.settings, self.clock, Metrics(CollectorRegistry()))
+        self._workers.append(worker)
+        return worker
+
+    def lapse(self, worker: Broker) -> None:
+        """Stop its poll thread until another worker has its partition."""
+        raise NotImplementedError
+
+    def abandon(self, worker: Broker) -> None:
+        """Without its consumer's goodbye: the client is destroyed, which only closes its sockets."""
+        assert isinstance(worker, KafkaBroker)
+        membership = worker._poller._membership
+        assert membership is not None
+        membership.leave = lambda: None  # type: ignore[method-assign]
+        worker.close()
+        worker._poller._membership = None
+        del membership
+        gc.collect()
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.skipped_s += seconds
+
+    def results(self) -> Sequence[bytes]:
+        topic = f"{self.settings.topic}-results"
+        (end,) = self.kafka.end_offsets(topic).values()
+        consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": "nobody"})
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        records = consumer.consume(end, timeout=10.0)
+        consumer.close()
+        assert len(records) == end
+        found = {dict(record.headers() or ())["event-id"]: record.value() or b"" for record in records}
+        return list(found.values())
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.close()
+
+
+@pytest.fixture
+def harness(kafka: KafkaServer) -> Iterator[KafkaHarness]:
+    harness = KafkaHarness(kafka)
+    yield harness
+    harness.close()
+
+
+class TestKafkaBroker(BrokerContract):
+    missing: ClassVar[dict[str, str]] = {
+        "test_settling_out_of_order_keeps_what_is_not_settled": (
+            "a partition is committed up to one offset: what is settled behind an unsettled message comes again, and"
+            " its job's record says that it is done"
+        ),
+        "test_extending_a_lost_lease_says_so": (
+            "there is no lease on a message: a job goes on when its partition moves, and its record decides"
+        ),
+    }
