@@ -18,7 +18,7 @@ from transcriber_worker.settings import WorkerSettings
 MAX_CRASHES = WorkerSettings().max_crashes
 _PATIENCE_S = 25.0
 """A worker that has not come to its moment by then leaves, and the moment is another's."""
-_LEAVING_S = 60.0
+_LEAVING_S = 45.0
 KILLED = -signal.SIGKILL
 
 
@@ -142,10 +142,8 @@ class Fleet:
                 post.phase, post.since = _Phase.AT_WORK, now
                 post.ready_at = now + self._rng.uniform(0.5, 2.0)  # good as new for so long, then it leaves
         elif post.phase is _Phase.LEAVING:
-            if now > post.since + _LEAVING_S:
-                self.surprises.append(f"would not leave: {post.worker.log}\n{post.worker.tail(5)}")
-                post.doomed = True
-                post.worker.signal(signal.SIGKILL)
+            if now > post.since + _LEAVING_S and not post.doomed:
+                self._end_by_force(post)
         elif post.ready_at is None:
             if post.worker.lines(events.WORKER_READY):
                 post.ready_at = now
@@ -191,6 +189,14 @@ class Fleet:
         post.met = True
         post.phase = _Phase.STANDING
         post.since = time.monotonic() + self.deployment.stack.lease_s * 1.2 + self._rng.uniform(0.0, 1.0)
+
+    def _end_by_force(self, post: _Post) -> None:
+        """It was told to leave long ago: ask where it hangs first."""
+        self.surprises.append(f"would not leave: {post.worker.log}")
+        post.doomed = True
+        post.worker.signal(signal.SIGUSR1)
+        until(lambda: b"Current thread" in post.worker.log.read_bytes(), "its stacks", 10.0)
+        post.worker.signal(signal.SIGKILL)
 
     @staticmethod
     def _leave(post: _Post) -> None:

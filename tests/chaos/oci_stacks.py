@@ -23,8 +23,55 @@ from transcriber_worker.domain.uri import ObjectUri
 
 LEASE_S = 6.0
 """Of the queue at least five; and the store tells its time in whole seconds."""
+_SESSION_S = 3.0
 _SOURCES, _TRANSCRIPTS, _PREFIX = "recordings", "transcripts", "calls/"
 _ALWAYS = None
+
+
+def _answers(status: int, code: str, probability: float, **more: Any) -> dict[str, Any]:
+    return {
+        "kind": FaultKind.ANSWER, "times": _ALWAYS, "status": status, "code": code, "probability": probability, **more,
+    }  # fmt: skip
+
+
+def _on_its_way(kind: FaultKind, operation: str, probability: float, **more: Any) -> dict[str, Any]:
+    return {"kind": kind, "operation": operation, "times": _ALWAYS, "probability": probability, **more}
+
+
+_EXPIRED = "leases expired"
+"""All at once: the servers' clock jumps."""
+_WRITES = ("PutObject", "PutMessages", "DeleteMessage", "UpdateMessage")
+_STORE_MISCHIEF: dict[str, Sequence[dict[str, Any]]] = {
+    "connections recycled": [
+        _on_its_way(FaultKind.CLOSE_AFTER, "*", 0.3),
+        _on_its_way(FaultKind.RESET_NEXT, "*", 0.2),
+    ],
+    "slow bodies": [
+        _on_its_way(FaultKind.DRIP, "GetObject", 0.5, at_bytes=700, seconds=0.05),
+        _on_its_way(FaultKind.SLOW_HEADERS, "*", 0.1, seconds=0.5),
+    ],
+    "broken bodies": [
+        _on_its_way(FaultKind.RESET_BODY, "GetObject", 0.3, at_bytes=100),
+        _on_its_way(FaultKind.FIN_BODY, "GetObject", 0.3, at_bytes=200),
+        _on_its_way(FaultKind.CORRUPT, "GetObject", 0.3, at_bytes=-1),
+        _on_its_way(FaultKind.FIN_BODY, "GetMessages", 0.3, at_bytes=20),
+    ],
+    "429 burst": [_answers(429, "TooManyRequests", 0.5)],
+    "5xx burst": [
+        _answers(503, "ServiceUnavailable", 0.2),
+        _answers(500, "InternalServerError", 0.2),
+        _answers(502, "BadGateway", 0.2, body="<html>bad gateway</html>"),
+    ],
+    "401 burst": [_answers(401, "NotAuthenticated", 0.4)],
+    "lost responses": [
+        *(_answers(500, "InternalServerError", 0.2, operation=name, committed=True) for name in _WRITES),
+        *(_on_its_way(FaultKind.RESET, name, 0.2, committed=True) for name in _WRITES),
+    ],
+}
+_QUEUE_MISCHIEF: dict[str, Sequence[dict[str, Any]]] = {
+    "duplicates": [_on_its_way(FaultKind.DUPLICATE, "GetMessages", 0.5)],
+    "empty polls": [_on_its_way(FaultKind.EARLY_EMPTY_POLL, "GetMessages", 0.7)],
+}
 
 
 class EmulatedStore:
@@ -36,6 +83,7 @@ class EmulatedStore:
         "transcriber_worker.oci_access.access",
     )
     lease_s = LEASE_S
+    _mischief: Sequence[str] = (*_STORE_MISCHIEF, _EXPIRED)
 
     def __init__(self, root: Path, emulator: Emulator) -> None:
         self.emulator = emulator
@@ -82,10 +130,10 @@ class EmulatedStore:
 
     @contextmanager
     def mischief(self, rng: Random) -> Iterator[str]:
-        name = rng.choice([*_MISCHIEF, _EXPIRED])
+        name = rng.choice(self._mischief)
         if name == _EXPIRED:
             self.emulator.advance(LEASE_S + 1)
-        for fault in _MISCHIEF.get(name, ()):
+        for fault in {**_STORE_MISCHIEF, **_QUEUE_MISCHIEF}.get(name, ()):
             self.emulator.fault(**fault)
         try:
             yield name
@@ -93,54 +141,11 @@ class EmulatedStore:
             self.emulator.clear_faults()
 
 
-def _answers(status: int, code: str, probability: float, **more: Any) -> dict[str, Any]:
-    return {
-        "kind": FaultKind.ANSWER, "times": _ALWAYS, "status": status, "code": code, "probability": probability, **more,
-    }  # fmt: skip
-
-
-def _on_its_way(kind: FaultKind, operation: str, probability: float, **more: Any) -> dict[str, Any]:
-    return {"kind": kind, "operation": operation, "times": _ALWAYS, "probability": probability, **more}
-
-
-_EXPIRED = "leases expired"
-"""All at once: the servers' clock jumps."""
-_WRITES = ("PutObject", "PutMessages", "DeleteMessage", "UpdateMessage")
-_MISCHIEF: dict[str, Sequence[dict[str, Any]]] = {
-    "connections recycled": [
-        _on_its_way(FaultKind.CLOSE_AFTER, "*", 0.3),
-        _on_its_way(FaultKind.RESET_NEXT, "*", 0.2),
-    ],
-    "slow bodies": [
-        _on_its_way(FaultKind.DRIP, "GetObject", 0.5, at_bytes=700, seconds=0.05),
-        _on_its_way(FaultKind.SLOW_HEADERS, "*", 0.1, seconds=0.5),
-    ],
-    "broken bodies": [
-        _on_its_way(FaultKind.RESET_BODY, "GetObject", 0.3, at_bytes=100),
-        _on_its_way(FaultKind.FIN_BODY, "GetObject", 0.3, at_bytes=200),
-        _on_its_way(FaultKind.CORRUPT, "GetObject", 0.3, at_bytes=-1),
-        _on_its_way(FaultKind.FIN_BODY, "GetMessages", 0.3, at_bytes=20),
-    ],
-    "429 burst": [_answers(429, "TooManyRequests", 0.5)],
-    "5xx burst": [
-        _answers(503, "ServiceUnavailable", 0.2),
-        _answers(500, "InternalServerError", 0.2),
-        _answers(502, "BadGateway", 0.2, body="<html>bad gateway</html>"),
-    ],
-    "401 burst": [_answers(401, "NotAuthenticated", 0.4)],
-    "lost responses": [
-        *(_answers(500, "InternalServerError", 0.2, operation=name, committed=True) for name in _WRITES),
-        *(_on_its_way(FaultKind.RESET, name, 0.2, committed=True) for name in _WRITES),
-    ],
-    "duplicates": [_on_its_way(FaultKind.DUPLICATE, "GetMessages", 0.5)],
-    "empty polls": [_on_its_way(FaultKind.EARLY_EMPTY_POLL, "GetMessages", 0.7)],
-}
-
-
 class QueueStack(EmulatedStore):
     """The queue is the same server as the store: with one the other dies."""
 
     name = "oci_queue"
+    _mischief = (*_STORE_MISCHIEF, *_QUEUE_MISCHIEF, _EXPIRED)
     modules: Sequence[str] = (*EmulatedStore.modules, "oci.queue", "transcriber_worker.brokers.oci_queue")
 
     def __init__(self, root: Path, emulator: Emulator) -> None:
@@ -193,7 +198,7 @@ class KafkaStack(EmulatedStore):
             "bootstrap_servers": self._kafka.bootstrap,
             "topic": self._topic,
             "group": self._group,
-            "session_timeout_s": LEASE_S,
+            "session_timeout_s": _SESSION_S,
             "assignment": self._kafka.assignment,
             "request_timeout_s": 10.0,
         }
@@ -243,7 +248,7 @@ class KafkaStack(EmulatedStore):
                     "group.id": self._group,
                     "enable.auto.commit": False,
                     "partition.assignment.strategy": self._kafka.assignment,
-                    "session.timeout.ms": int(LEASE_S * 1000),
+                    "session.timeout.ms": int(_SESSION_S * 1000),
                     "log_level": 0,
                 }
             )

@@ -3,6 +3,7 @@
 The last line says what came of it; the exit code is 1 where anything was amiss."""
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--keep", type=Path, help="a folder for logs and all; default: a temporary one")
     chosen = options.parse_args()
+    logging.getLogger().addHandler(logging.NullHandler())  # what the servers' deaths look like from here is no news
     programme = Programme(
         jobs=chosen.jobs,
         kills=chosen.kills,

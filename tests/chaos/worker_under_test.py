@@ -1,8 +1,10 @@
 """A real worker in a process of its own that can be told to kill or stop itself at an exact moment.
 
 `python -m tests.chaos.worker_under_test CONFIG PLAN`: a settings file, and a `Plan` as JSON.
+On SIGUSR1 it writes every thread's stack to its log.
 """
 
+import faulthandler
 import functools
 import hashlib
 import json
@@ -132,6 +134,7 @@ def read_tiny_wavs_in_process() -> None:
 
 
 def main(config: str, plan_json: str) -> int:
+    faulthandler.register(signal.SIGUSR1, file=2)
     fields: dict[str, Any] = json.loads(plan_json)
     fields |= {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     plan = Plan(**fields)

@@ -78,7 +78,7 @@ class Application:
 
     def _finished(self, request: Request, response: Response) -> Response:
         headers = dict(response.headers)
-        headers["date"] = http_date(request.now)
+        headers["date"] = http_date(self.clock.now())
         headers["opc-request-id"] = f"emu/{uuid.uuid4().hex.upper()}"
         if (echoed := request.headers.get("opc-client-request-id")) is not None:
             headers["opc-client-request-id"] = echoed

@@ -51,7 +51,7 @@ class Pars:
             if operation == "GetPreauthenticatedRequest":
                 return json_response(_described(par))
             self._model.change("remove_par", bucket=bucket.name, par=par.id)
-            return Response(204)
+            return Response(200)
 
     def unwrapped(self, request: Request) -> Request:
         """The request that a pre-authenticated URL stands for."""

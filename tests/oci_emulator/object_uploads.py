@@ -12,7 +12,15 @@ from tests.oci_emulator.objects_checks import (
     found_upload,
 )
 from tests.oci_emulator.objects_model import Bucket, ObjectsModel, StoredObject, Upload
-from tests.oci_emulator.wire import Request, Response, ServiceFault, http_date, json_response, timestamp
+from tests.oci_emulator.wire import (
+    Request,
+    Response,
+    ServiceFault,
+    checked_integer,
+    http_date,
+    json_response,
+    timestamp,
+)
 
 _BUCKET = {"POST": "CreateMultipartUpload", "GET": "ListMultipartUploads"}
 _UPLOAD = {
@@ -85,7 +93,7 @@ class Uploads:
 
     def _commit(self, bucket: Bucket, upload: Upload, request: Request) -> Response:
         wanted = request.json().get("partsToCommit") or []
-        numbers = [part.get("partNum") for part in wanted]
+        numbers = [checked_integer("partNum", part.get("partNum"), 1, 10_000) for part in wanted]
         if not numbers or numbers != sorted(set(numbers)):
             raise ServiceFault(400, "InvalidUploadPartOrder", "Parts are committed in the order of their numbers")
         for part in wanted:

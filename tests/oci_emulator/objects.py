@@ -91,11 +91,13 @@ class ObjectStorage:
         return answer
 
     def meddle(self, request: Request, effect: Effect) -> None:
-        """Do to the object of a request what a fault says should happen behind its back."""
+        """Do to the object of a request, if it is there, what a fault says should happen behind its back."""
         names = self.pars.unwrapped(request).path_parts if self.is_anonymous(request) else request.path_parts
         bucket, name = names[3], "/".join(names[5:])
         with self.model.lock:
-            found = found_object(found_bucket(self.model, NAMESPACE, bucket), name)
+            found = found_bucket(self.model, NAMESPACE, bucket).objects.get(name)
+            if found is None:
+                return
             if effect is Effect.DELETE:
                 self.model.change("remove", bucket=bucket, name=name)
             elif effect is Effect.REPLACE:

@@ -101,7 +101,12 @@ def _store(settings: Settings, places: Places, access: Callable[[], OciAccess], 
     if by_scheme["https"]:
         from transcriber_worker.storage.https import HttpsStore
 
-        stores["https"] = HttpsStore(by_scheme["https"], settings.storage.https_timeout_s, clock)
+        stores["https"] = HttpsStore(
+            by_scheme["https"],
+            settings.storage.https_timeout_s,
+            clock,
+            max_bytes=settings.storage.max_source_bytes,
+        )
     return StoreRouter(stores)
 
 

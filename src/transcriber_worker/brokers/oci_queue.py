@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 CAUTIOUS_DELIVERIES = 3
 """Where the queue's dead-letter count can't be known: publishing anew too often costs a request, too late a job."""
 ASK_AGAIN_S = 600.0
+MOVE_AGAIN_S = 10.0
 _CHANNEL = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 
 
@@ -49,6 +50,7 @@ class OciQueueBroker:
             )
         self._max_deliveries = settings.max_deliveries
         self._ask_again_at = float("-inf")
+        self._move_again_at = float("-inf")
         self._closed = threading.Event()
         self._leased: set[OciQueueDelivery] = set()
         self._lock = threading.Lock()
@@ -115,9 +117,13 @@ class OciQueueBroker:
         """Publish anew what the service would soon take away; True where that was done."""
         if delivery.deliveries < self._last_delivery() and not delivery.nearly_expired:
             return False
+        if self._clock.monotonic() < self._move_again_at:
+            return False
         try:
             return delivery.publish_anew()
         except EnvironmentDown as error:
+            # Each message trying for itself would keep those that came with it from being begun.
+            self._move_again_at = self._clock.monotonic() + MOVE_AGAIN_S
             _log.warning("message %s could not be published anew: %s", delivery.message.id, error)
             return False
 
@@ -137,6 +143,12 @@ class OciQueueBroker:
                 "broker.oci_queue.max_deliveries",
                 self._queue.name,
                 CAUTIOUS_DELIVERIES,
+            )
+        elif self._max_deliveries == 1:
+            _log.warning(
+                "queue %s puts a message aside that was delivered once, and nobody can read it there: let its "
+                "dead-letter delivery count be 3 or more",
+                self._queue.name,
             )
 
     def _last_delivery(self) -> float:

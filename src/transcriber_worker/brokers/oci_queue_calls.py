@@ -155,14 +155,23 @@ class OciQueue:
             held.append(receipt)
         return bool(held)
 
-    def put(self, content: str, channel: str | None = None, properties: Mapping[str, str] | None = None) -> int:
+    def put(
+        self,
+        content: str,
+        channel: str | None = None,
+        properties: Mapping[str, str] | None = None,
+        *,
+        hurried: bool = False,
+    ) -> int:
         """Publish; returns the message's number. Raises `Refused`. Where an answer is lost the message may be there
-        twice."""
+        twice. `hurried`: leases end while this is tried."""
         metadata = MessageMetadata(channel_id=channel, custom_properties=dict(properties or {})) if channel else None
         entry = PutMessagesDetailsEntry(content=content, metadata=metadata)
+        details = PutMessagesDetails(messages=[entry])
+        retries = self._access.lease_retries if hurried else self._access.retries
         try:
             answer = self._publisher.call(
-                lambda client: client.put_messages(self._queue_id, PutMessagesDetails(messages=[entry]))
+                lambda client: client.put_messages(self._queue_id, details, retry_strategy=retries)
             )
             return int(answer.data.messages[0].id)
         except (AttributeError, TypeError, IndexError):

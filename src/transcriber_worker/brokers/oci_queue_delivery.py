@@ -111,7 +111,7 @@ class OciQueueDelivery:
         published_at = message.published_at if message.published_at is not None else self._received.created_at
         content = sealed(message.body, message.headers, Origin(message.id, published_at))
         try:
-            self._queue.put(content, self._received.channel, self._received.properties)
+            self._queue.put(content, self._received.channel, self._received.properties, hurried=True)
         except Refused as error:
             _log.warning("message %s can't be kept from the queue's own end of it: %s", message.id, error)
             return False

@@ -197,6 +197,10 @@ CREDENTIALS_REFRESH_FAILED = LogEvent(
     "A short-lived token could not be replaced ahead of its end; tried again until it ends.",
     ("message",),
 )
+BACKLOG_UNKNOWN = LogEvent(
+    "backlog.unknown", "warning", "queue-exporter can't ask the broker: it goes on trying.", ("reason", "message")
+)
+BACKLOG_KNOWN = LogEvent("backlog.known", "info", "queue-exporter knows the backlog, for the first time or again.")
 HEARTBEAT_FAILED = LogEvent(
     "heartbeat.failed", "warning", "A claim or lease could not be renewed; tried again.", ("error", "message")
 )

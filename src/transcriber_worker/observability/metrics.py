@@ -189,12 +189,25 @@ class Metrics:
 
 
 class BacklogMetrics:
-    """What `queue-exporter` tells, of the whole queue or topic."""
+    """What `queue-exporter` tells of the whole queue or topic, by backlog.py."""
 
-    known = gauge("transcriber_backlog_known", "1 where the broker could be asked, else 0 and the others are absent.")
-    waiting = gauge("transcriber_backlog_waiting_messages", "Messages delivered to no worker; Kafka: the group's lag.")
-    in_flight = gauge("transcriber_backlog_in_flight_messages", "Messages with a worker and not settled.")
-    dead_letters = gauge("transcriber_backlog_dead_letters", "Messages that the broker itself has put aside.")
+    KNOWN = MetricSpec(
+        "transcriber_backlog_known",
+        "gauge",
+        "1 where the broker could be asked of late, else 0 and the other figures of the backlog are absent.",
+    )
+    WAITING = MetricSpec(
+        "transcriber_backlog_waiting_messages",
+        "gauge",
+        "Messages delivered to no worker; Kafka: the group's lag.",
+    )
+    IN_FLIGHT = MetricSpec("transcriber_backlog_in_flight_messages", "gauge", "Messages with a worker and not settled.")
+    DEAD_LETTERS = MetricSpec(
+        "transcriber_backlog_dead_letters",
+        "gauge",
+        "Messages that the broker itself has put aside; absent where it does not tell.",
+    )
+    AGE = MetricSpec("transcriber_backlog_age_seconds", "gauge", "How old these figures are.")
 
 
 class SampledMetrics:
@@ -222,4 +235,8 @@ class SampledMetrics:
     GPU_POWER = MetricSpec("transcriber_gpu_power_watts", "gauge", "Power the GPU draws.", (GPU,))
 
 
-ALL_METRICS: tuple[MetricSpec, ...] = (*declared_in(Metrics), *declared_in(SampledMetrics))
+ALL_METRICS: tuple[MetricSpec, ...] = (
+    *declared_in(Metrics),
+    *declared_in(SampledMetrics),
+    *declared_in(BacklogMetrics),
+)

@@ -66,8 +66,14 @@ class OciAccess:
             if self._generation == seen:
                 self._read(asked_at)
 
-    def object_storage(self) -> ObjectStorageClient:
-        return self._client(ObjectStorageClient, self._settings.object_storage_endpoint)
+    def object_storage(
+        self, *, longest_silence_s: float | None = None, upload_s: float | None = None
+    ) -> ObjectStorageClient:
+        """`longest_silence_s`: where the settings' is too long. `upload_s`: how long sending a body may take; the HTTP
+        library holds that against the timeout for connecting, or on a connection used before for reading."""
+        settings = self._settings
+        read_timeout_s = min(longest_silence_s or settings.read_timeout_s, settings.read_timeout_s)
+        return self._client(ObjectStorageClient, settings.object_storage_endpoint, read_timeout_s, upload_s)
 
     def queue(self, endpoint: str, *, read_timeout_s: float | None = None) -> QueueClient:
         """`endpoint`: the queue's messages endpoint. `read_timeout_s`: longest silence, unlike the settings say."""
@@ -83,7 +89,13 @@ class OciAccess:
         if self._refresher is not None:
             self._refresher.join(timeout=self._settings.connect_timeout_s)
 
-    def _client(self, kind: Callable[..., Client], endpoint: str | None, read_timeout_s: float | None = None) -> Client:
+    def _client(
+        self,
+        kind: Callable[..., Client],
+        endpoint: str | None,
+        read_timeout_s: float | None = None,
+        upload_s: float | None = None,
+    ) -> Client:
         self.open()
         credentials, settings = self._credentials, self._settings
         assert credentials is not None  # noqa: S101 - `open` has read them
@@ -94,7 +106,10 @@ class OciAccess:
             {**credentials.config, "region": region or "", "log_requests": False},
             signer=credentials.signer,
             service_endpoint=endpoint,
-            timeout=(settings.connect_timeout_s, read_timeout_s or settings.read_timeout_s),
+            timeout=(
+                max(settings.connect_timeout_s, upload_s or 0.0),
+                max(read_timeout_s or settings.read_timeout_s, upload_s or 0.0),
+            ),
             retry_strategy=self.retries,
             # The SDK's own is shared by every client of the process: ten failures of one service would stop them all
             # for half a minute, lease renewals too. This worker pauses by itself when a service is down.

@@ -26,6 +26,7 @@ from transcriber_worker.settings.oci import OciAuth, OciSettings
 from transcriber_worker.settings.rooms import (
     EngineKind,
     EngineSettings,
+    ExporterSettings,
     MediaSettings,
     ModelSettings,
     ObservabilitySettings,
@@ -44,6 +45,7 @@ __all__ = [
     "DirectoryBrokerSettings",
     "EngineKind",
     "EngineSettings",
+    "ExporterSettings",
     "KafkaBrokerSettings",
     "MediaSettings",
     "ModelSettings",
@@ -81,6 +83,7 @@ class Settings(BaseSettings):
     transcript: TranscriptSettings = TranscriptSettings()
     worker: WorkerSettings = WorkerSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
+    exporter: ExporterSettings = ExporterSettings()
 
     @classmethod
     def settings_customise_sources(

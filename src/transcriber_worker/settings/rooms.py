@@ -2,9 +2,9 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from transcriber_worker.settings.section import MIB, Count, Section
 
@@ -188,3 +188,23 @@ class ObservabilitySettings(Section):
         1800.0, gt=0, description="/livez fails when jobs are in flight and none has made progress for this long."
     )
     progress_events: bool = Field(False, description="Announce transcription.progress events for long audio.")
+
+
+class ExporterSettings(Section):
+    """`queue-exporter`, which needs of the rest only the broker's section and how to log."""
+
+    http_host: str = Field("0.0.0.0", description="Address of /metrics, /v1/backlog, /livez and /readyz.")  # noqa: S104 - KEDA and probes come from outside the pod
+    http_port: int = Field(9100, ge=0, le=65_535, description="Port of the same; 0: any free one.")
+    interval_s: float = Field(10.0, gt=0, le=3600, description="How often the broker is asked for its backlog.")
+    stale_s: float = Field(
+        60.0,
+        gt=0,
+        le=86_400,
+        description="Figures older than this are not told any more: better 503 than a wrong number to scale by. Greater than interval_s.",
+    )
+
+    @model_validator(mode="after")
+    def _told_between_looks(self) -> Self:
+        if self.stale_s <= self.interval_s:
+            raise ValueError("stale_s must be greater than interval_s")
+        return self

@@ -175,7 +175,7 @@ def _redirected(answer: Answer) -> ObjectUri:
         target = ObjectUri.parse(urljoin(str(answer.uri), location)) if location else None
     except (InvalidUri, ValueError):  # their messages may quote the target
         target = None
-    if target is None or target.scheme != "https":
+    if target is None:
         message = f"{host_of(answer.uri)} redirects to something that is no plain https URL"
         raise RejectJob(Reason.SOURCE_NOT_ALLOWED, message)
     return target

@@ -27,6 +27,10 @@ ABSENCES = 3
 READS = 3
 """Times a small object is read whose body breaks."""
 PAGE = 1000
+SILENCE_S = 15.0
+"""A record's answer that takes longer is asked for again, while its lease lasts. Downloads wait as the settings say."""
+LARGE_BYTES = 1024 * 1024
+LARGE_UPLOAD_S = 120.0
 _PAUSE_S = 0.3
 Name = tuple[str, str, str]
 """Namespace, bucket, object."""
@@ -36,7 +40,9 @@ class ObjectStorageStore:
     """An `ObjectStore` for `oci://` URIs. Thread-safe. Needs the permissions to inspect, read and manage objects."""
 
     def __init__(self, access: OciAccess, clock: Clock) -> None:
-        self._client: Renewing[Any] = Renewing(access, access.object_storage)
+        self._downloads: Renewing[Any] = Renewing(access, access.object_storage)
+        self._uploads: Renewing[Any] = Renewing(access, lambda: access.object_storage(upload_s=LARGE_UPLOAD_S))
+        self._small: Renewing[Any] = Renewing(access, lambda: access.object_storage(longest_silence_s=SILENCE_S))
         self._retries = access.retries
         self._once = replace(access.retries, attempts=1)
         """For calls whose every single failure we have to see."""
@@ -78,7 +84,10 @@ class ObjectStorageStore:
         # Bytes, not a file: the SDK sends the same body object again after a refusal, and a file would be at its end.
         details = {"content_md5": md5(body), "content_type": content_type, "opc_meta": {WRITE_ID: write_id}}
         try:
-            answer = self._insist(lambda client: client.put_object(*name, body, **details, **_match(condition)))
+            answer = self._insist(
+                lambda client: client.put_object(*name, body, **details, **_match(condition)),
+                self._uploads if len(body) > LARGE_BYTES else self._small,
+            )
         except Exception as error:
             fault = fault_of(error)
             gone = code_of(error) == OBJECT_NOT_FOUND and isinstance(condition, IfMatch)
@@ -163,22 +172,25 @@ class ObjectStorageStore:
         name = _source(uri)
         options = ({"if_match": etag} if etag else {}) | ({"range": f"bytes={start}-"} if start else {})
         try:
-            return self._insist(lambda client: client.get_object(*name, **options))
+            return self._insist(
+                lambda client: client.get_object(*name, **options), self._downloads if etag else self._small
+            )
         except Exception as error:
             if fault_of(error) is Fault.RANGE:
                 raise RangeRefused(f"nothing from byte {start} on") from error
             fail_reading(error, uri)
 
-    def _insist(self, operation: Callable[[Any], Any]) -> Any:
+    def _insist(self, operation: Callable[[Any], Any], client: Renewing[Any] | None = None) -> Any:
         """The answer of a call; a 404 that is not the object's own is asked again."""
+        client = client or self._small
         for _ in range(ABSENCES - 1):
             try:
-                return self._client.call(operation)
+                return client.call(operation)
             except Exception as error:
                 if fault_of(error) is not Fault.NOT_FOUND or code_of(error) == OBJECT_NOT_FOUND:
                     raise
             self._pause()
-        return self._client.call(operation)
+        return client.call(operation)
 
     def _own_write(self, uri: ObjectUri, write_id: str, condition: Condition, error: Exception) -> ObjectInfo:
         """After a refusal: a write of ours may have landed and only its answer been lost, and the try after it be the

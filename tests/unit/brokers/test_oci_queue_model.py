@@ -1,4 +1,4 @@
-"""The emulator's queue against a naive one: lists that are searched from end to end, and nothing remembered but facts."""
+"""The emulator's queue against a naive one: lists searched from end to end, and nothing remembered but facts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

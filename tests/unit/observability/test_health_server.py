@@ -14,7 +14,8 @@ from prometheus_client.registry import Collector
 from transcriber_worker.domain.clock import ManualClock
 from transcriber_worker.domain.errors import WorkerBroken
 from transcriber_worker.observability.health import HealthState
-from transcriber_worker.observability.health_server import _MAX_CONNECTIONS, HealthServer, _DeadlineReader, probe
+from transcriber_worker.observability.health_server import HealthServer, probe
+from transcriber_worker.observability.http_server import _MAX_CONNECTIONS, _DeadlineReader
 from transcriber_worker.observability.labels import WorkerState
 from transcriber_worker.observability.metrics import Metrics
 

@@ -1,7 +1,7 @@
 """Clients, and the credentials behind them."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,7 +72,7 @@ class TestClients:
         assert access.queue_admin(ENDPOINT).base_client.endpoint.startswith(ENDPOINT)
 
     def test_without_a_region_the_setting_is_named(self, config: Path, access: OciAccess) -> None:
-        config.write_text("\n".join(line for line in config.read_text().splitlines() if "region" not in line))
+        config.write_text("\n".join(line for line in config.read_text().splitlines() if not line.startswith("region")))
 
         with pytest.raises(EnvironmentDown, match=r"oci\.region") as down:
             access.object_storage()
@@ -85,6 +85,16 @@ class TestClients:
 
         assert access.queue(ENDPOINT).base_client.timeout == (3.0, 7.0)
         assert access.queue(ENDPOINT, read_timeout_s=45.0).base_client.timeout == (3.0, 45.0)
+
+    def test_object_storage_has_a_patience_for_each_use(self, settings: OciSettings) -> None:
+        access = OciAccess(
+            settings.model_copy(update={"connect_timeout_s": 3.0, "read_timeout_s": 30.0}), ManualClock()
+        )
+
+        assert access.object_storage().base_client.timeout == (3.0, 30.0)
+        assert access.object_storage(longest_silence_s=15.0).base_client.timeout == (3.0, 15.0)
+        assert access.object_storage(longest_silence_s=90.0).base_client.timeout == (3.0, 30.0)
+        assert access.object_storage(upload_s=120.0).base_client.timeout == (120.0, 120.0)
 
     def test_no_client_trips_over_the_failures_of_another(self, access: OciAccess) -> None:
         """The SDK's circuit breaker is one for all clients of the process."""
@@ -113,13 +123,13 @@ class TestRenewal:
         self, settings: OciSettings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Else a slow failure would be waited for once per thread, one after another."""
-        access, tries, waiting = OciAccess(settings, SystemClock()), [], threading.Barrier(9)
+        access, tries, arrived = OciAccess(settings, SystemClock()), [], threading.Semaphore(0)
         refused = EnvironmentDown("refused", PauseReason.CREDENTIALS)
 
         def fail_slowly(*_: object) -> Credentials:
             tries.append(threading.get_ident())
             if len(tries) == 1:
-                waiting.wait(30)
+                assert all(arrived.acquire(timeout=30) for _ in range(8))
             raise refused
 
         def ask(_: int) -> str:
@@ -128,7 +138,7 @@ class TestRenewal:
             return "refused"
 
         monkeypatch.setattr(access_module, "open_credentials", fail_slowly)
-        monkeypatch.setattr(access, "_lock", _CountedLock(waiting))
+        monkeypatch.setattr(access, "_lock", _CountedLock(arrived))
         with ThreadPoolExecutor(8) as callers:
             assert list(callers.map(ask, range(8))) == ["refused"] * 8
 
@@ -270,16 +280,14 @@ class _Ticks(ManualClock):
 
 
 class _CountedLock:
-    """A lock that tells a barrier of everybody who comes to it."""
+    """A lock that tells how many have come to it."""
 
-    def __init__(self, barrier: threading.Barrier) -> None:
+    def __init__(self, arrived: threading.Semaphore) -> None:
         self._lock = threading.Lock()
-        self._barrier = barrier
-        self._arrive: Callable[[], object] = lambda: barrier.wait(30)
+        self._arrived = arrived
 
     def __enter__(self) -> None:
-        if not self._barrier.broken and self._barrier.n_waiting < self._barrier.parties:
-            threading.Thread(target=self._arrive, daemon=True).start()
+        self._arrived.release()
         self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:

@@ -1,5 +1,6 @@
 """Ways to prove who the worker is."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,8 +42,6 @@ def config(tmp_path: Path) -> Path:
 
 def opened(**settings: object) -> Credentials:
     clock = ManualClock()
-    import threading
-
     return open_credentials(OciSettings.model_validate(settings), BoundedRetries(clock, threading.Event(), 2))
 
 
@@ -63,7 +62,7 @@ class TestConfigurationFile:
         assert not credentials.expire
 
     def test_its_region_may_be_left_to_the_settings(self, config: Path) -> None:
-        config.write_text("\n".join(line for line in config.read_text().splitlines() if "region" not in line))
+        config.write_text("\n".join(line for line in config.read_text().splitlines() if not line.startswith("region")))
 
         assert opened(auth="api_key", config_file=config).region is None
 
@@ -102,7 +101,7 @@ class TestConfigurationFile:
         assert "'OTHER' not found" in refusal(auth="api_key", config_file=config, profile="OTHER")
 
     def test_a_field_that_is_missing_is_told(self, config: Path) -> None:
-        config.write_text("\n".join(line for line in config.read_text().splitlines() if "user" not in line))
+        config.write_text("\n".join(line for line in config.read_text().splitlines() if not line.startswith("user")))
 
         assert "user" in refusal(auth="api_key", config_file=config)
 
