@@ -24,6 +24,7 @@ from transcriber_worker.domain.uri import ObjectUri
 LEASE_S = 6.0
 """Of the queue at least five; and the store tells its time in whole seconds."""
 _SESSION_S = 3.0
+_ANSWER_S = 3.0
 _SOURCES, _TRANSCRIPTS, _PREFIX = "recordings", "transcripts", "calls/"
 _ALWAYS = None
 
@@ -189,6 +190,7 @@ class KafkaStack(EmulatedStore):
         self._kafka = kafka
         self._topic = f"jobs-{uuid.uuid4().hex[:12]}"
         self._group = f"workers-{self._topic}"
+        self._partitions = partitions
         kafka.create_topic(self._topic, partitions)
         kafka.create_topic(f"{self._topic}-results", 1)
         kafka.create_topic(f"{self._topic}-dead-letters", 1)
@@ -206,29 +208,48 @@ class KafkaStack(EmulatedStore):
 
     def left(self) -> Sequence[PurePath]:
         try:
-            committed = self._kafka.committed(self._group, self._topic)
-            ends = self._kafka.end_offsets(self._topic)
+            return [PurePath(str(partition), str(offset)) for partition, span in self._spans() for offset in span]
         except KafkaException as error:
             raise OSError(str(error)) from error
-        spans = {partition: range(committed.get(partition, 0), end) for partition, end in ends.items()}
-        return [PurePath(str(partition), str(offset)) for partition, span in spans.items() for offset in span]
 
     def results(self) -> list[dict[str, Any]]:
         topic = f"{self._topic}-results"
-        end = self._kafka.end_offsets(topic)[0]
-        reader = Consumer(
-            {"bootstrap.servers": self._kafka.bootstrap, "group.id": "tests", "enable.auto.commit": False}
-        )
         found: list[dict[str, Any]] = []
-        try:
+        with self._reader() as reader:
             reader.assign([TopicPartition(topic, 0, 0)])
+            end = reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=_ANSWER_S)[1]
             deadline = time.monotonic() + 60
             while len(found) < end:
                 assert time.monotonic() < deadline, f"{len(found)} of {end} results could be read"
                 found += [json.loads(one.value() or b"") for one in reader.consume(500, 0.5) if one.error() is None]
+        return found
+
+    def _spans(self) -> Iterator[tuple[int, range]]:
+        """What the group has not committed, by partition."""
+        with self._reader() as reader:
+            places = [TopicPartition(self._topic, number) for number in range(self._partitions)]
+            for place in reader.committed(places, timeout=_ANSWER_S):
+                if place.error is not None:
+                    raise KafkaException(place.error)
+                end = reader.get_watermark_offsets(place, timeout=_ANSWER_S)[1]
+                yield place.partition, range(max(0, place.offset), end)
+
+    @contextmanager
+    def _reader(self) -> Iterator[Consumer]:
+        """A client that never joins the group. A new one each time: librdkafka's administrative client asks in vain for
+        a group's offsets once its broker has been restarted, and then crashes."""
+        reader = Consumer(
+            {
+                "bootstrap.servers": self._kafka.bootstrap,
+                "group.id": self._group,
+                "enable.auto.commit": False,
+                "log_level": 0,
+            }
+        )
+        try:
+            yield reader
         finally:
             reader.close()
-        return found
 
     @contextmanager
     def mischief(self, rng: Random) -> Iterator[str]:

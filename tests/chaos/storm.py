@@ -183,7 +183,10 @@ class _Storm:
 
     def _feed(self) -> None:
         """As many as go with the moments that have come, and a few where nothing waits."""
-        waiting, published = len(self._left() or ()), len(self.publisher.jobs)
+        left = self._left()
+        if left is None:
+            return
+        waiting, published = len(left), len(self.publisher.jobs)
         share = 1 - self.fleet.moments_left / self.moments
         wanted = min(self.programme.jobs, int(share * self.programme.jobs) + _AHEAD) - published
         count = min(_BATCH, wanted) if waiting < _AHEAD else 0

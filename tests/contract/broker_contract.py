@@ -174,9 +174,9 @@ class BrokerContract:
 
         delivery.give_back(30.0)
 
-        harness.pass_time(28.0)
+        harness.pass_time(20.0)
         take_nothing(harness, other, worker)
-        harness.pass_time(3.0)
+        harness.pass_time(11.0)
         (again,) = take_from_any(harness, [other, worker], 1)
         assert (again.message.id, again.message.headers["traceparent"]) == (message_id, "00-1-2-01")
 

@@ -1,7 +1,6 @@
 """Kafka keeps the brokers' contract, as far as a log shared out by partitions can: on a real broker."""
 
-import gc
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 from uuid import uuid4
@@ -52,6 +51,7 @@ class KafkaHarness:
             max_poll_interval_s=self.lease_s,
         )
         self._workers: list[KafkaBroker] = []
+        self._stuck: list[threading.Event] = []
 
     def connect(self) -> KafkaBroker:
         worker = KafkaBroker(self.settings, self.clock, Metrics(CollectorRegistry()))
@@ -59,19 +59,30 @@ class KafkaHarness:
         return worker
 
     def lapse(self, worker: Broker) -> None:
-        """Stop its poll thread until another worker has its partition."""
-        raise NotImplementedError
+        stuck = self._stop_polling(worker)
+        for other in self._workers:
+            if other is not worker:
+                other.receive(0, 0.0)  # it joins the group
+        until(lambda: any(_partitions(other) for other in self._workers if other is not worker), "another has it")
+        stuck.set()
 
     def abandon(self, worker: Broker) -> None:
-        """Without its consumer's goodbye: the client is destroyed, which only closes its sockets."""
+        """A client can't be destroyed unclosed without taking the process along; to the group, one that stops polling
+        is as dead. Processes that are killed are in tests/integration/test_kafka_broker_faults.py."""
+        self._stop_polling(worker)
+
+    def _stop_polling(self, worker: Broker) -> threading.Event:
         assert isinstance(worker, KafkaBroker)
-        membership = worker._poller._membership
-        assert membership is not None
-        membership.leave = lambda: None  # type: ignore[method-assign]
-        worker.close()
-        worker._poller._membership = None
-        del membership
-        gc.collect()
+        poller, go_on = worker._poller, threading.Event()
+        self._stuck.append(go_on)
+        turn = poller._turn
+
+        def stuck() -> None:
+            go_on.wait()
+            poller._turn = turn  # type: ignore[method-assign]
+
+        poller._turn = stuck  # type: ignore[method-assign]
+        return go_on
 
     def pass_time(self, seconds: float) -> None:
         self.clock.skipped_s += seconds
@@ -88,8 +99,14 @@ class KafkaHarness:
         return list(found.values())
 
     def close(self) -> None:
+        for go_on in self._stuck:
+            go_on.set()
         for worker in self._workers:
             worker.close()
+
+
+def _partitions(worker: KafkaBroker) -> int:
+    return len(worker._intake.positions())
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_every_problem_is_told_at_once_with_path_and_remedy() -> None:
         "engin: {x: 1}\n"
         "engine: {concurrency: 0, slab_s: long}\n"
         "worker: {drain_s: -1, bogus: 2, max_jobs_in_flight: some}\n"
-        "broker: {kind: kafka, directory: {pth: x}}\n"
+        "broker: {kind: rabbitmq, directory: {pth: x}}\n"
         "transcript: [1]\n"
     )
     assert {problem.path for problem in found} == {

@@ -16,6 +16,7 @@ from transcriber_worker.brokers.kafka_intake import Intake
 from transcriber_worker.brokers.kafka_letters import KafkaDeadLetters
 from transcriber_worker.brokers.kafka_messages import Parcel, republication, wire_headers
 from transcriber_worker.brokers.kafka_poll import Poller
+from transcriber_worker.brokers.kafka_probe import Probe
 from transcriber_worker.brokers.kafka_producer import KafkaPublisher, Publication
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, Reason, RejectJob
@@ -44,6 +45,7 @@ class KafkaBroker:
         self._intake = Intake(settings, clock)
         self._publisher = KafkaPublisher(settings, clock)
         self._dead_letters = KafkaDeadLetters(settings, self._publisher, clock)
+        self._probe = Probe(settings, clock)
         self._poller = Poller(settings, self._intake, metrics, clock, self._begin_publishing_anew)
 
     @property
@@ -101,7 +103,7 @@ class KafkaBroker:
         """Raise what keeps messages from coming, if anything is known to."""
         connection = self._poller.connection
         refusal, down_s = connection.refusal, connection.down_s
-        if down_s is not None and self._poller.reach(_PROBE_S):
+        if down_s is not None and self._probe.reach(_PROBE_S):
             connection.reached()
         elif refusal is not None:
             raise refusal

@@ -1,5 +1,6 @@
 """What every Kafka client of ours is made of: its properties, its password, and what its errors mean."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -14,8 +15,6 @@ from transcriber_worker.observability import events
 from transcriber_worker.observability.logging import emit
 from transcriber_worker.observability.secrets import SecretMissing, read_secret
 from transcriber_worker.settings import KafkaBrokerSettings
-
-_vendor_log = logging.getLogger("confluent_kafka")
 
 _CALLBACKS = ("on_commit",)
 TELL_AGAIN_S = 30.0
@@ -107,6 +106,25 @@ class TopicRefused(EnvironmentDown):
 
 class MessageTooLarge(EnvironmentDown):
     """The topic takes no message of this size."""
+
+
+class _Sparse(logging.Filter):
+    """A client that can't connect says so many times a second; each kind of line passes now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = str(record.args[0]) if isinstance(record.args, tuple) and record.args else str(record.msg)[:20]
+        if record.created - self._last.get(kind, float("-inf")) < TELL_AGAIN_S:
+            return False
+        self._last[kind] = record.created
+        return True
+
+
+_vendor_log = logging.getLogger("confluent_kafka")
+_vendor_log.addFilter(_Sparse())
 
 
 class SaslClient(Protocol):
@@ -258,10 +276,16 @@ class Connection:
             client = self._client
         if changed and client is not None:
             self.well()
-            client.set_sasl_credentials(self._settings.username or "", password or "")
+            # On a thread of its own: called from a callback it would abort the process at the next callback of the same
+            # poll (confluent_kafka.c: CallState_get, assertion cs != NULL).
+            threading.Thread(target=self._hand_over, args=(client, password or ""), daemon=True).start()
         else:
             text = "the Kafka brokers refused the credentials: check broker.kafka.username and password"
             self.refuse(EnvironmentDown(text, PauseReason.CREDENTIALS))
+
+    def _hand_over(self, client: SaslClient, password: str) -> None:
+        with contextlib.suppress(RuntimeError):  # closed meanwhile
+            client.set_sasl_credentials(self._settings.username or "", password)
 
     def _read_password(self) -> str | None:
         return _secret(self._settings.password, "broker.kafka.password")

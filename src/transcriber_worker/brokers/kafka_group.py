@@ -1,6 +1,5 @@
 """This worker's membership in its consumer group: partitions come and go, what is done of them is committed."""
 
-import threading
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ _WATERMARKS_S = 1.0
 
 
 class Membership:
-    """One consumer, from joining to leaving. Used by the poll thread alone, but for `reach`."""
+    """One consumer, from joining to leaving. Used by one thread at a time."""
 
     def __init__(
         self, settings: KafkaBrokerSettings, connection: Connection, intake: Intake, metrics: Metrics, clock: Clock
@@ -39,8 +38,6 @@ class Membership:
         """Partitions whose next message is gone, and its offset."""
         self._commit_at = float("-inf")
         self._unanswered_until = float("-inf")
-        self._closing = threading.Lock()
-        self._closed = False
         self._consumer = connection.made(lambda: Consumer(self._properties()))
         self._consumer.subscribe(
             [settings.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
@@ -79,6 +76,10 @@ class Membership:
             self._astray[partition] = offset
             self._find_astray()
 
+    def put_out(self) -> None:
+        """The group went on without us, which the client says before it takes the partitions away."""
+        self._gone("lost", frozenset(self._intake.positions()))
+
     def count(self) -> None:
         """Set the gauges, from what is known here."""
         positions = self._intake.positions()
@@ -90,23 +91,12 @@ class Membership:
         self._metrics.broker_partitions.set(len(positions))
         self._metrics.broker_lag_messages.set(lag)
 
-    def reach(self, timeout_s: float) -> bool:
-        """Ask a broker, from any thread, whether it is there."""
-        with self._closing:  # a client that is closed while it is asked takes the process with it
-            if self._closed:
-                return False
-            try:
-                self._consumer.list_topics(self._settings.topic, timeout=timeout_s)
-            except KafkaException:
-                return False
-        return True
-
     def leave(self) -> None:
         """Commit what is done and leave the group, so that others get the partitions at once."""
-        self._commit_now(self._intake.positions())
-        self._intake.revoke(self._intake.positions())
-        with self._closing:
-            self._closed = True
+        try:
+            self._commit_now(self._intake.positions())
+            self._intake.revoke(self._intake.positions())
+        finally:  # a client that is not closed keeps the process from ending
             self._consumer.close()
 
     def _properties(self) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Intake:
         self._early: list[Parcel] = []
         self._open: dict[tuple[int, int], Parcel] = {}
         self._full = False
+        self._polled_at = float("-inf")
         self.arrived = threading.Event()
         """Set when there may be something to take."""
 
@@ -67,7 +68,7 @@ class Intake:
             self.assign([partition])
 
     def put(self, parcel: Parcel) -> None:
-        """A message was fetched."""
+        """A message was fetched; `tell_of_arrivals` follows the last one that came with it."""
         with self._lock:
             mine = self._partitions.get(parcel.partition)
             if mine is None or not mine.tracker.deliver(parcel.offset):
@@ -81,16 +82,25 @@ class Intake:
                 self._hold(parcel, min(parcel.not_before - self._clock.now(), self._settings.hold_s))
             else:
                 self._ready.append(parcel)
-        self.arrived.set()
+
+    def tell_of_arrivals(self) -> None:
+        """Everything that the client had to say has been heard: wake who waits for messages, once for all that came
+        together."""
+        with self._lock:
+            self._polled_at = self._clock.monotonic()
+            if self._ready or self._held:
+                self.arrived.set()
 
     def take(self, limit: int) -> list[Parcel]:
-        """Up to `limit` messages that may be tried now."""
+        """Up to `limit` messages that may be tried now. None while the poll thread is behind by a session: its
+        partitions may be somebody else's by now."""
         with self._lock:
             self._release()
-            taken = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
+            behind = self._clock.monotonic() - self._polled_at > self._settings.session_timeout_s
+            taken = [] if behind else [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
             for parcel in taken:
                 self._open[parcel.partition, parcel.offset] = parcel
-            if not self._ready:
+            if behind or not self._ready:
                 self.arrived.clear()
             return taken
 

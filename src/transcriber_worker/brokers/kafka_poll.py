@@ -62,11 +62,6 @@ class Poller:
         if self._thread is not None:
             self._thread.join(_LEAVE_S)
 
-    def reach(self, timeout_s: float) -> bool:
-        """Ask a broker, from any thread, whether it is there."""
-        membership = self._membership
-        return membership is not None and membership.reach(timeout_s)
-
     def _joined(self) -> Membership:
         self._rejoin_at = self._clock.monotonic() + _REJOIN_S
         return Membership(self._settings, self.connection, self._intake, self._metrics, self._clock)
@@ -96,6 +91,7 @@ class Poller:
             record = membership.poll(0)
         if record is not None:
             self._take_in(membership, record)
+        self._intake.tell_of_arrivals()
         membership.keep_up()
         for parcel in self._intake.take_early():
             self._early(parcel)
@@ -114,6 +110,8 @@ class Poller:
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             membership.no_place_to_begin(record.partition() or 0, record.offset())
         else:
+            if error.code() == KafkaError._MAX_POLL_EXCEEDED:
+                membership.put_out()
             self.connection.failed(error)
 
     def _must_rejoin(self) -> bool:

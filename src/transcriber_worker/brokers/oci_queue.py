@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from transcriber_worker.brokers.base import DeadLetters, Delivery
-from transcriber_worker.brokers.oci_queue_calls import OciQueue, Received, Refused
+from transcriber_worker.brokers.oci_queue_calls import NotAllowed, OciQueue, Received, Refused
 from transcriber_worker.brokers.oci_queue_delivery import OciQueueDelivery
 from transcriber_worker.brokers.oci_queue_envelope import sealed
 from transcriber_worker.domain.clock import Clock
@@ -66,7 +66,8 @@ class OciQueueBroker:
         while limit > 0 and not self._closed.is_set():
             poll_s = math.ceil(max(0.0, deadline - self._clock.monotonic()))
             received = self._queue.receive(limit, poll_s, self._lease_s, self._settings.channel)
-            taken = [delivery for message in received if not self._moved(delivery := self._leased_as(message))]
+            deliveries = [self._leased_as(message) for message in received]
+            taken = [delivery for delivery in deliveries if not self._moved(delivery)]
             if self._closed.is_set():
                 self._let_go()
                 return ()
@@ -77,6 +78,8 @@ class OciQueueBroker:
     def publish(self, body: bytes, headers: Mapping[str, str]) -> str:
         try:
             number = self._queue.put(sealed(body, headers), self._settings.channel)
+        except NotAllowed as error:
+            raise EnvironmentDown(str(error), PauseReason.BROKER) from None
         except Refused as error:
             raise RejectJob(Reason.INVALID_REQUEST, str(error)) from None
         return f"{self._queue.name}/{number}"
@@ -90,11 +93,10 @@ class OciQueueBroker:
             try:
                 self._results.put(content, channel)
             except Refused:
-                if channel is None:
-                    raise
-                self._results.put(content)  # a publisher's reply_to must not stop the worker
+                # A publisher's reply_to must not stop the worker: there is room for so many channels only.
+                self._results.put(content)
         except Refused as error:
-            raise EnvironmentDown(f"result events can't be published: {error}", PauseReason.BROKER) from None
+            raise EnvironmentDown(f"a result event can't be published: {error}", PauseReason.BROKER) from None
 
     def close(self) -> None:
         self._closed.set()

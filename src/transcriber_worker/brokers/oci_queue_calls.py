@@ -1,8 +1,7 @@
 """One queue of the OCI Queue service: the few calls this worker makes, and what their failures mean."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -42,7 +41,11 @@ _CLOSED_TO_US = (Fault.NOT_FOUND, Fault.DENIED)
 
 
 class Refused(Exception):
-    """The queue does not take a message: for its size, its channel, or because this worker may not publish."""
+    """The queue does not take this message: for its size or its channel."""
+
+
+class NotAllowed(Refused):
+    """It takes none from this worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +134,10 @@ class OciQueue:
         if self._clock.monotonic() < self._silent_until:
             raise EnvironmentDown(f"queue {self.name} did not answer a moment ago", PauseReason.BROKER)
         details = UpdateMessageDetails(visibility_in_seconds=visibility_s)
-        with self._lease_errors() as held:
-            self._leases.call(
-                lambda client: client.update_message(
-                    self._queue_id, receipt, details, retry_strategy=self._access.lease_retries
-                )
-            )
-            held.append(receipt)
-        return bool(held)
+        retries = self._access.lease_retries
+        return self._with_receipt(
+            lambda client: client.update_message(self._queue_id, receipt, details, retry_strategy=retries)
+        )
 
     def release(self, receipts: Sequence[str]) -> None:
         """Let messages go, many at once; those that are not ours any more are passed over."""
@@ -146,14 +145,10 @@ class OciQueue:
         for start in range(0, len(entries), BATCH):
             self._release(UpdateMessagesDetails(entries=entries[start : start + BATCH]))
 
-    def delete(self, receipt: str) -> bool:
-        """Remove a message for good. False: it was not ours any more, or an answer before this one was lost."""
-        with self._lease_errors() as held:
-            self._leases.call(
-                lambda client: client.delete_message(self._queue_id, receipt, retry_strategy=self._access.lease_retries)
-            )
-            held.append(receipt)
-        return bool(held)
+    def delete(self, receipt: str) -> None:
+        """Remove a message for good, if it is still ours."""
+        retries = self._access.lease_retries
+        self._with_receipt(lambda client: client.delete_message(self._queue_id, receipt, retry_strategy=retries))
 
     def put(
         self,
@@ -163,8 +158,8 @@ class OciQueue:
         *,
         hurried: bool = False,
     ) -> int:
-        """Publish; returns the message's number. Raises `Refused`. Where an answer is lost the message may be there
-        twice. `hurried`: leases end while this is tried."""
+        """Publish; returns the message's number. Raises `Refused` or `NotAllowed`. Where an answer is lost the message
+        may be there twice. `hurried`: leases end while this is tried."""
         metadata = MessageMetadata(channel_id=channel, custom_properties=dict(properties or {})) if channel else None
         entry = PutMessagesDetailsEntry(content=content, metadata=metadata)
         details = PutMessagesDetails(messages=[entry])
@@ -173,37 +168,36 @@ class OciQueue:
             answer = self._publisher.call(
                 lambda client: client.put_messages(self._queue_id, details, retry_strategy=retries)
             )
-            return int(answer.data.messages[0].id)
-        except (AttributeError, TypeError, IndexError):
-            raise EnvironmentDown(f"queue {self.name} gave no answer to a publication", PauseReason.BROKER) from None
         except Exception as error:
             fault = fault_of(error)
-            if fault in (Fault.INVALID, *_CLOSED_TO_US):
+            if fault is Fault.INVALID:
+                size_bytes = len(content.encode())
                 raise Refused(
-                    f"queue {self.name} does not take a message of {len(content.encode())} bytes ({describe(error)}): "
-                    "is it too large, or is `use queue-push` not allowed?"
+                    f"queue {self.name} does not take a message of {size_bytes} bytes ({describe(error)})"
                 ) from None
+            if fault in _CLOSED_TO_US:
+                raise NotAllowed(str(self._outage(error, "written to", "use queue-push"))) from None
             raise self._outage(error, "written to", "use queue-push") from None
+        put = getattr(answer.data, "messages", None)
+        if not put or not isinstance(put[0].id, int):
+            raise EnvironmentDown(f"queue {self.name} gave no answer to a publication", PauseReason.BROKER)
+        return put[0].id
 
     def _release(self, details: UpdateMessagesDetails) -> None:
-        with self._lease_errors():
-            self._leases.call(
-                lambda client: client.update_messages(
-                    self._queue_id, details, retry_strategy=self._access.lease_retries
-                )
-            )
+        retries = self._access.lease_retries
+        self._with_receipt(lambda client: client.update_messages(self._queue_id, details, retry_strategy=retries))
 
-    @contextmanager
-    def _lease_errors(self) -> Iterator[list[str]]:
-        """A call on a receipt, which puts it into the list where it succeeds; a receipt that is refused is no error."""
-        held: list[str] = []
+    def _with_receipt(self, call: Callable[[QueueClient], object]) -> bool:
+        """Whether a call on receipts was taken, rather than refused for their sake."""
         try:
-            yield held
+            self._leases.call(call)
         except Exception as error:
-            if fault_of(error) not in _LOST:
-                if not isinstance(error, ServiceError):
-                    self._silent_until = self._clock.monotonic() + SILENT_S
-                raise self._outage(error, "asked to keep a message", "use queue-pull") from None
+            if fault_of(error) in _LOST:
+                return False
+            if not isinstance(error, ServiceError):
+                self._silent_until = self._clock.monotonic() + SILENT_S
+            raise self._outage(error, "asked to keep a message", "use queue-pull") from None
+        return True
 
     def _described(self) -> Queue:
         return self._admin.call(

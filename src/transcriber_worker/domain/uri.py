@@ -72,7 +72,8 @@ class ObjectUri:
 
     @property
     def is_prefix(self) -> bool:
-        return self.key == "" or self.key.endswith("/")
+        name = self.key.partition("?")[0] if self.scheme == "https" else self.key  # a signature may end in a slash
+        return name == "" or name.endswith("/")
 
     @property
     def path(self) -> Path:

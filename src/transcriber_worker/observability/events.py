@@ -80,7 +80,7 @@ FIELDS: dict[str, str] = {
     "previous_worker": "who held the job before",
     "origin": "where the delivery came from",
     "body_bytes": "size of the message",
-    "source": "allowed prefix of sources, as the settings name it",
+    "prefix": "allowed prefix of sources, as the settings name it",
     "down_s": "seconds it was down",
     "messages": "how many messages",
     "path": "directory or file",
@@ -188,9 +188,9 @@ ENVIRONMENT_DOWN = LogEvent(
     "environment.down", "error", "Something of our own is down; no job is charged.", ("reason", "message", "stage")
 )
 SOURCE_DOWN = LogEvent(
-    "source.down", "warning", "A source's host or bucket is down; its jobs wait, uncharged.", ("source", "message")
+    "source.down", "warning", "A source's host or bucket is down; its jobs wait, uncharged.", ("prefix", "message")
 )
-SOURCE_UP = LogEvent("source.up", "info", "A source's host or bucket answers again.", ("source", "down_s"))
+SOURCE_UP = LogEvent("source.up", "info", "A source's host or bucket answers again.", ("prefix", "down_s"))
 CREDENTIALS_REFRESH_FAILED = LogEvent(
     "credentials.refresh_failed",
     "warning",

@@ -72,8 +72,8 @@ class Sources:
             info = self._store.head(job.source)
         except EnvironmentDown as error:
             raise self._outage(scope, error) from None
-        except ObjectNotFound:
-            raise self._missing(scope, job) from None
+        except ObjectNotFound as error:
+            raise self._missing(scope, job, error) from None
         self._answered(scope, job.source)
         return info
 
@@ -107,7 +107,7 @@ class Sources:
             now = self._clock.monotonic()
             if scope.down_since is None:
                 scope.down_since, scope.wait_s = now, _FIRST_WAIT_S
-                emit(events.SOURCE_DOWN, source=redacted(str(scope.prefix)), message=str(error))
+                emit(events.SOURCE_DOWN, prefix=redacted(str(scope.prefix)), message=str(error))
             scope.next_try = now + scope.wait_s
             scope.wait_s = min(_LONGEST_WAIT_S, 2 * scope.wait_s)
             if now - scope.down_since >= self._settings.source_patience_s:
@@ -134,12 +134,14 @@ class Sources:
             since, scope.down_since = scope.down_since, None
         if since is not None:
             down_s = round(self._clock.monotonic() - since, 1)
-            emit(events.SOURCE_UP, source=redacted(str(scope.prefix)), down_s=down_s)
+            emit(events.SOURCE_UP, prefix=redacted(str(scope.prefix)), down_s=down_s)
 
-    def _missing(self, scope: _Scope, job: Job) -> Exception:
+    def _missing(self, scope: _Scope, job: Job, error: ObjectNotFound) -> Exception:
         """A store does not tell what is missing from what we may not see."""
+        if scope.prefix.scheme == "https":  # whatever gives access is in the URL itself
+            return RejectJob(Reason.SOURCE_NOT_FOUND, f"the source can't be had: {error}")
         missing = RejectJob(Reason.SOURCE_NOT_FOUND, "the source does not exist, or this worker may not see it")
-        if scope.prefix.scheme == "https" or self._access_is_proven(scope):
+        if self._access_is_proven(scope):
             return missing
         with self._lock:
             now = self._clock.monotonic()

@@ -109,7 +109,7 @@ def _places(settings: Settings) -> Iterator[Problem]:
     outputs = list(_places_written(storage).items())
     outputs += [(f"storage.allowed_outputs.{n}", text) for n, text in enumerate(storage.allowed_outputs)]
     sources = [(f"storage.allowed_sources.{n}", text) for n, text in enumerate(storage.allowed_sources)]
-    named = [(path, text, _OUTPUT_SCHEMES) for path, text in outputs]
+    named: list[tuple[str, str, tuple[str, ...]]] = [(path, text, _OUTPUT_SCHEMES) for path, text in outputs]
     named += [(path, text, _SOURCE_SCHEMES) for path, text in sources]
     for path, text, known in named:
         try:

@@ -30,6 +30,11 @@ def test_an_object_is_told_and_read_again(key: str) -> None:
     assert ObjectUri.parse(str(uri)) == uri
 
 
+def test_a_signature_that_ends_in_a_slash_makes_no_folder() -> None:
+    assert not ObjectUri.parse("https://host/call.mp3?signature=abc/").is_prefix
+    assert ObjectUri.parse("https://host/calls/?signature=abc").is_prefix
+
+
 @given(KEYS, KEYS)
 def test_a_child_lies_below_its_prefix(above: str, name: str) -> None:
     prefix = ObjectUri.parse("oci://bucket@namespace/").child(above + "/")

@@ -102,6 +102,10 @@ class TestClients:
 
         assert all(not hasattr(client.base_client.request, "__wrapped__") for client in clients)
 
+    def test_no_proxy_is_invited_to_compress(self, access: OciAccess) -> None:
+        """The checksum in the headers is one of the bytes as they are stored."""
+        assert access.object_storage().base_client.session.headers["Accept-Encoding"] == "identity"
+
     def test_many_threads_share_a_client_s_connections(self, access: OciAccess) -> None:
         session = access.object_storage().base_client.session
 

@@ -1,5 +1,7 @@
 """What outlives the emulator, and what does not."""
 
+import contextlib
+import itertools
 import json
 import signal
 import subprocess
@@ -7,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import httpx
 import oci
 
 from tests.chaos.deployment import until
@@ -44,6 +47,40 @@ def test_state_outlives_a_kill(tmp_path: Path) -> None:
         store.base_client.session.close()
 
 
+def test_what_was_answered_outlives_kills_in_the_middle_of_work(tmp_path: Path) -> None:
+    with emulator(tmp_path / "state") as emu:
+        emu.create_bucket(BUCKET)
+        url = emu.create_par(BUCKET, None, "AnyObjectReadWrite")
+        answered: dict[str, str] = {}
+        over = threading.Event()
+
+        def write(writer: int) -> None:
+            with httpx.Client() as http:
+                for number in itertools.count():
+                    if over.is_set():
+                        return
+                    name = f"{writer}/{number}"
+                    with contextlib.suppress(httpx.TransportError):
+                        answer = http.put(url + name, content=name.encode())
+                        assert answer.status_code == 200
+                        answered[name] = answer.headers["etag"]
+
+        writers = [threading.Thread(target=write, args=(writer,)) for writer in range(3)]
+        for thread in writers:
+            thread.start()
+        for _ in range(4):
+            seen = len(answered)
+            until(lambda seen=seen: len(answered) > seen + 30, "writes go on")  # type: ignore[misc]
+            emu.kill()
+            emu.restart()
+        over.set()
+        for thread in writers:
+            thread.join()
+
+        there = emu.dump()["buckets"][BUCKET]
+        assert {name: there[name]["etag"] for name in answered} == answered
+
+
 def test_what_was_not_written_whole_was_never_answered(tmp_path: Path) -> None:
     def opened(found: list[tuple[Change, bytes]]) -> Journal:
         journal = Journal(tmp_path / "journal")
@@ -54,7 +91,7 @@ def test_what_was_not_written_whole_was_never_answered(tmp_path: Path) -> None:
     first, second, third = [], [], []  # type: ignore[var-annotated]
     journal = opened(first)
     journal.commit("a", {"n": 1}, b"blob")
-    journal.commit("a", {"n": 2}, b"blob")
+    journal.commit("a", {"n": 2}, bytes(1000))
     with (tmp_path / "journal").open("r+b") as file:
         file.truncate((tmp_path / "journal").stat().st_size - 2)
 
@@ -62,7 +99,7 @@ def test_what_was_not_written_whole_was_never_answered(tmp_path: Path) -> None:
     again.commit("a", {"n": 3}, b"")
     opened(third)
 
-    assert first == [({"n": 1}, b"blob"), ({"n": 2}, b"blob")]
+    assert first == [({"n": 1}, b"blob"), ({"n": 2}, bytes(1000))]
     assert second == [({"n": 1}, b"blob"), ({"n": 3}, b"")]
     assert third == second
 

@@ -157,7 +157,7 @@ class TestAMissingSource:
     def test_is_the_url_s_fault(self, sources: Sources, store: Shaky) -> None:
         store.hidden = {LINKS}
 
-        with pytest.raises(RejectJob):
+        with pytest.raises(RejectJob, match=r"expired\.wav"):
             sources.look(job_of(LINKS.child("expired.wav")))
 
     def test_in_a_row_without_any_proof_of_our_access_pauses_the_intake(self, sources: Sources, store: Shaky) -> None:

@@ -81,6 +81,21 @@ class TestHead:
         assert (info.etag, info.size_bytes) == ('"v1"', 4711)
         assert internet.origin.methods(PATH) == ["HEAD", "GET"]
 
+    def test_a_host_that_tells_the_version_to_get_alone_is_asked_that_way(
+        self, internet: Internet, store: HttpsStore, uri: ObjectUri, call: Stored
+    ) -> None:
+        """Else a download would find another version, each time again."""
+
+        def forgetful(handler: Handler) -> None:
+            if handler.command == "HEAD":
+                handler.answer(200, {"Content-Length": "6"})
+            else:
+                handler._serve(call)
+
+        internet.origin.scripts[PATH] = forgetful
+
+        assert store.head(uri).etag == '"v1"'
+
     @pytest.mark.parametrize("head", [True, False])
     def test_an_empty_object_has_no_first_byte(
         self, store: HttpsStore, uri: ObjectUri, call: Stored, head: bool

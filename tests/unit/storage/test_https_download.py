@@ -238,6 +238,17 @@ def test_a_body_that_breaks_often_but_gets_on_is_not_given_up(
     assert len(ranges) > 2 * BREAKS
 
 
+def test_a_host_that_is_down_from_the_start_is_not_hammered(
+    internet: Internet, store: HttpsStore, uri: ObjectUri, target: Path
+) -> None:
+    """When to come again is for the pipeline to say."""
+    internet.origin.scripts[PATH] = lambda handler: handler.answer(503)
+
+    with pytest.raises(EnvironmentDown, match="503"):
+        store.download(uri, target, etag='"v1"')
+    assert internet.origin.methods(PATH) == ["GET"]
+
+
 def test_a_host_that_goes_away_in_the_middle_is_down(
     internet: Internet, store: HttpsStore, uri: ObjectUri, call: Stored, target: Path
 ) -> None:
@@ -344,6 +355,18 @@ class TestSizes:
             internet.store(clock, max_bytes=100_000).download(uri, target, etag='"v1"')
         assert refused.value.reason is Reason.SOURCE_TOO_LARGE
         assert list(target.parent.iterdir()) == []
+
+    def test_what_says_itself_that_it_is_too_large_is_not_waited_for(
+        self, internet: Internet, clock: ManualClock, uri: ObjectUri, target: Path
+    ) -> None:
+        def promise(handler: Handler) -> None:
+            handler.begin(200, {"ETag": '"v1"', "Content-Length": "1000000000000"})
+            handler.rfile.read(1)  # nothing comes until we hang up
+
+        internet.origin.scripts[PATH] = promise
+
+        with pytest.raises(RejectJob, match="max_source_bytes"):
+            internet.store(clock, timeout_s=1.0).download(uri, target, etag='"v1"')
 
     @pytest.mark.parametrize("etag", ['"v1"', None])
     def test_a_size_that_nobody_declares_may_be_any(
