@@ -1,13 +1,19 @@
 """A service that fails or is not there: a hiccup is passed over, what lasts is told within bounds."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
-from tests.integration.object_storage.bench import ATTEMPTS, BUCKET, EVERY, NAME, asked, use
-from tests.oci_emulator.client import Emulator
+from tests.chaos.processes import until
+from tests.integration.object_storage.bench import ATTEMPTS, BUCKET, EVERY, NAME, asked, make_access, use
+from tests.oci_emulator.client import Emulator, emulator
 from tests.oci_emulator.faults import FaultKind
 from transcriber_worker.domain.clock import ManualClock
 from transcriber_worker.domain.errors import EnvironmentDown, PauseReason
 from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.storage.base import IfAbsent, IfMatch
 from transcriber_worker.storage.object_storage import ObjectStorageStore
 
 
@@ -145,3 +151,39 @@ class TestOutages:
         for operation in ("HeadObject", "GetObject", "PutObject"):
             with pytest.raises(EnvironmentDown):
                 use(store, uri, operation)
+
+
+class TestRestarts:
+    def test_a_store_that_is_killed_and_comes_back_loses_nothing(self, tmp_path: Path, clock: ManualClock) -> None:
+        """One writer counts by conditional writes: what it was told is done is there, and nothing is there twice."""
+        counted, stop = [0], threading.Event()
+
+        def count(store: ObjectStorageStore, uri: ObjectUri) -> None:
+            while not stop.is_set():
+                try:
+                    body, info = store.read(uri)
+                    assert int(body) in (counted[-1], counted[-1] + 1)
+                    store.write(uri, b"%d" % (int(body) + 1), "text/plain", IfMatch(info.etag))
+                    counted.append(int(body) + 1)
+                except EnvironmentDown:
+                    continue
+
+        with emulator(tmp_path / "state") as emu, ThreadPoolExecutor(1) as threads:
+            emu.create_bucket(BUCKET)
+            uri = ObjectUri("oci", f"{BUCKET}@{emu.namespace}", NAME)
+            store = ObjectStorageStore(make_access(emu, tmp_path, clock), clock)
+            store.write(uri, b"0", "text/plain", IfAbsent())
+            counter = threads.submit(count, store, uri)
+            try:
+                for _ in range(3):
+                    goal = counted[-1] + 5
+                    until(lambda goal=goal: counted[-1] >= goal or counter.done(), "it counts on")  # type: ignore[misc]
+                    emu.kill()
+                    emu.restart()
+                    emu.write_sdk_config(tmp_path / "again")
+            finally:
+                stop.set()
+            counter.result()
+
+            assert int(emu.get_object(BUCKET, NAME)) in (counted[-1], counted[-1] + 1)
+        assert counted == sorted(set(counted))
