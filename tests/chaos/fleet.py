@@ -194,9 +194,19 @@ class Fleet:
         """It was told to leave long ago: ask where it hangs first."""
         self.surprises.append(f"would not leave: {post.worker.log}")
         post.doomed = True
-        post.worker.signal(signal.SIGUSR1)
-        until(lambda: b"Current thread" in post.worker.log.read_bytes(), "its stacks", 10.0)
+        self._ask_for_stacks(post.worker)
         post.worker.signal(signal.SIGKILL)
+
+    def ask_all_for_stacks(self) -> None:
+        """Into their logs, for whoever has to find out why nothing goes on."""
+        for post in self._posts:
+            self._ask_for_stacks(post.worker)
+
+    @staticmethod
+    def _ask_for_stacks(worker: WorkerProcess) -> None:
+        if worker.running and not worker.stopped():
+            worker.signal(signal.SIGUSR1)
+            until(lambda: b"Current thread" in worker.log.read_bytes() or not worker.running, "its stacks", 10.0)
 
     @staticmethod
     def _leave(post: _Post) -> None:

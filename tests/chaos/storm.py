@@ -27,7 +27,7 @@ _AHEAD = 60
 _LEAST = 6
 """So many are kept waiting even when all jobs are published, so that every moment finds work."""
 _BATCH = 20
-_CALM_S = 150.0
+_CALM_S = 120.0
 """All must be done so long after the last trouble."""
 Tell = Callable[[str], None]
 
@@ -212,6 +212,7 @@ class _Storm:
         return None
 
     def _state(self) -> str:
+        self.fleet.ask_all_for_stacks()
         left = self._left()
         tails = "\n".join(
             f"{worker.log}\n{worker.tail(4)}" for worker in self.deployment.workers[-self.programme.workers :]

@@ -131,12 +131,14 @@ class TestPublishing:
             worker.publish(b"body", {})
 
     def test_results_go_to_the_channel_that_was_asked_for(self, harness: OciQueueHarness, worker: Broker) -> None:
+        harness.emu.clear_requests()
         worker.announce("1", b'{"id": "1"}', "tenant-a")
         worker.announce("2", b'{"id": "2"}', None)
         worker.announce("3", b'{"id": "3"}', "x" * 65)
         worker.announce("4", b'{"id": "4"}', "")
 
         assert [it["channel"] for it in harness.stored(harness.results_id)] == ["tenant-a", None, None, None]
+        assert harness.emu.counts()["PutMessages"] == 4, "none was sent to be refused"
 
     def test_a_channel_that_is_refused_does_not_stop_the_result(self, harness: OciQueueHarness, worker: Broker) -> None:
         """A queue has room for 256 channels, and reply_to is the publisher's."""

@@ -139,6 +139,8 @@ class Membership:
 
     def _gone(self, how: str, numbers: frozenset[int]) -> None:
         self._intake.revoke(numbers)
+        if resuming := self._paused & numbers:  # the client would remember it should they come back, and never fetch
+            self._consumer.resume(self._places(resuming))
         self._paused -= numbers
         for number in numbers:
             self._starts.pop(number, None)

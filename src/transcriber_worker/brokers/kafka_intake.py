@@ -15,6 +15,8 @@ MOST_BYTES = 64 * 1024 * 1024
 """Of bodies fetched ahead or held, whatever their number."""
 HELD_FACTOR = 4
 """Messages held for a while may be this many times those fetched ahead: they must not close the intake to others."""
+MOST_DONE = 20_000
+"""Ends remembered; those of partitions that never return fall out in the end."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,9 @@ class Intake:
         self._held: list[Parcel] = []
         self._early: list[Parcel] = []
         self._open: dict[tuple[int, int], Parcel] = {}
+        self._done: dict[tuple[int, int, int], None] = {}
+        """What was finished and perhaps not committed, by partition, offset and timestamp, oldest first: it is not begun
+        again when its partition was away for a while."""
         self._full = False
         self._polled_at = float("-inf")
         self.arrived = threading.Event()
@@ -78,6 +83,9 @@ class Intake:
             running = self._open.get((parcel.partition, parcel.offset))
             if running is not None and running.timestamp_ms == parcel.timestamp_ms:
                 return  # its first delivery goes on, and ends it here too
+            if (parcel.partition, parcel.offset, parcel.timestamp_ms) in self._done:
+                mine.tracker.finish(parcel.offset)
+                return
             if parcel.not_before is not None and parcel.not_before > self._clock.now():
                 self._hold(parcel, min(parcel.not_before - self._clock.now(), self._settings.hold_s))
             else:
@@ -116,7 +124,7 @@ class Intake:
             return self._is_open(parcel) and parcel.partition in self._partitions
 
     def finish(self, parcel: Parcel) -> None:
-        """Done for good; counts where its partition is ours."""
+        """Done for good; counts where its partition is ours, or as soon as it is again."""
         with self._lock:
             self._close(parcel)
 
@@ -159,6 +167,7 @@ class Intake:
                 mine = self._partitions.get(number)
                 if mine is not None and mine.committed is not None:
                     mine.committed = max(mine.committed, offset)
+            self._done = {key: None for key in self._done if key[1] >= offsets.get(key[0], 0)}
 
     def positions(self) -> dict[int, int | None]:
         """The partitions, and the first offset of each that is not finished; None before its first message."""
@@ -213,6 +222,9 @@ class Intake:
         if not self._is_open(parcel):
             return
         del self._open[parcel.partition, parcel.offset]
+        self._done[parcel.partition, parcel.offset, parcel.timestamp_ms] = None
+        if len(self._done) > MOST_DONE:
+            del self._done[next(iter(self._done))]
         mine = self._partitions.get(parcel.partition)
         if mine is not None:
             mine.tracker.finish(parcel.offset)

@@ -16,6 +16,8 @@ from transcriber_worker.settings import (
 )
 from transcriber_worker.tools.problem import Problem
 
+_LEAST_LEASE_S = 3.0
+
 
 def service_problems(settings: Settings) -> Iterator[Problem]:
     """What is wrong with the broker that was chosen, and with access to OCI where anything needs it."""
@@ -26,8 +28,11 @@ def service_problems(settings: Settings) -> Iterator[Problem]:
             yield from _kafka(settings.broker.kafka)
         case BrokerKind.OCI_QUEUE:
             yield from _oci_queue(settings.broker.oci_queue)
-    if settings.broker.kind is BrokerKind.OCI_QUEUE or _oci_storage(settings):
+    if settings.broker.kind is BrokerKind.OCI_QUEUE or _has_oci(settings):
         yield from _oci(settings.oci)
+    if settings.worker.lease_s < _LEAST_LEASE_S and _has_oci(settings):
+        message = f"Object Storage tells times in whole seconds; a claim of less than {_LEAST_LEASE_S:g} s may end early"
+        yield Problem("worker.lease_s", message, f"raise it to {_LEAST_LEASE_S:g} at least")
 
 
 def _kafka(kafka: KafkaBrokerSettings) -> Iterator[Problem]:
@@ -67,7 +72,7 @@ def _oci(oci: OciSettings) -> Iterator[Problem]:
         yield from _file("oci.config_file", oci.config_file)
 
 
-def _oci_storage(settings: Settings) -> bool:
+def _has_oci(settings: Settings) -> bool:
     try:
         return any(uri.scheme == "oci" for uri in Places.of(settings).all)
     except InvalidUri:

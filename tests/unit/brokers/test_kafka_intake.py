@@ -153,17 +153,51 @@ class TestRebalances:
 
         assert desk.offsets() == [0]
 
-    def test_a_job_that_ended_meanwhile_is_begun_again(self, desk: Desk) -> None:
-        """Its end did not count, so its record has to tell."""
+    def test_a_job_that_ended_meanwhile_is_not_begun_again(self, desk: Desk) -> None:
         desk.fetch(parcel(0))
         (running,) = desk.intake.take(1)
         desk.intake.revoke([0])
         desk.intake.finish(running)
         desk.intake.assign([0])
 
+        desk.fetch(parcel(0), parcel(1))
+
+        assert desk.offsets() == [1]
+        assert desk.intake.commits() == {0: 1}
+
+    def test_nor_is_what_ended_behind_a_job_that_still_runs(self, desk: Desk) -> None:
+        desk.fetch(parcel(0), parcel(1), parcel(2))
+        first, second, third = desk.intake.take(3)
+        desk.intake.finish(second)
+        desk.intake.revoke([0])
+        desk.intake.assign([0])
+        desk.fetch(parcel(0), parcel(1), parcel(2))
+        assert desk.offsets() == []
+
+        desk.intake.finish(first)
+        assert desk.intake.commits() == {0: 2}
+        desk.intake.finish(third)
+        assert desk.intake.commits() == {0: 3}
+
+    def test_what_was_given_back_meanwhile_is_begun_again(self, desk: Desk) -> None:
+        desk.fetch(parcel(0))
+        (running,) = desk.intake.take(1)
+        desk.intake.revoke([0])
+        desk.intake.put_back(running, 0.0)
+        desk.intake.assign([0])
+
         desk.fetch(parcel(0))
 
         assert desk.offsets() == [0]
+
+    def test_ends_that_are_committed_are_forgotten(self, desk: Desk) -> None:
+        desk.fetch(parcel(0), parcel(1), parcel(0, 1))
+        for one in desk.intake.take(3):
+            desk.intake.finish(one)
+
+        desk.intake.committed({0: 2})
+
+        assert [key[:2] for key in desk.intake._done] == [(1, 0)]
 
     def test_another_message_at_the_same_offset_is_another_message(self, desk: Desk) -> None:
         """The topic was deleted and made anew while a job ran."""

@@ -57,6 +57,13 @@ def test_what_can_not_work_with_kafka_is_told_by_path(tmp_path: Path, changes: d
     assert set(told_of_kafka(tmp_path, **changes)) == {f"broker.kafka.{path}"}
 
 
+def test_a_lease_shorter_than_the_store_can_tell_is_refused(tmp_path: Path) -> None:
+    worker, oci = {"lease_s": 2.0}, {"auth": "workload_identity"}
+
+    assert told(tmp_path, worker=worker, oci=oci) == {}
+    assert set(told(tmp_path, worker=worker, oci=oci, storage={"output": "oci://out@ns/"})) == {"worker.lease_s"}
+
+
 def test_a_queue_of_results_is_another_queue(tmp_path: Path) -> None:
     queue = {**QUEUE, "results_queue_id": QUEUE["queue_id"]}
 
