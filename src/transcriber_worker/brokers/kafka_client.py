@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
@@ -51,6 +52,8 @@ _REFUSED: Mapping[int, str] = {
     KafkaError.INVALID_SESSION_TIMEOUT: "the Kafka brokers do not allow it: check broker.kafka.session_timeout_s",
 }
 """What does not pass by waiting, and what to check."""
+_TLS_ALERT = re.compile(r"SSL routines:.* alert ")
+"""In the text of an error that OpenSSL has made of the other side's word."""
 _NOT_ABOUT_US = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -204,6 +207,8 @@ class Connection:
     def failed(self, error: KafkaError) -> None:
         """An error of the client, from its callback or in place of a message; never raises."""
         code = error.code()
+        if code == KafkaError._TRANSPORT and _TLS_ALERT.search(error.str()):
+            code = KafkaError._SSL  # with TLS 1.3 a certificate is refused only after the handshake
         with self._lock:
             self._fatal = self._fatal or error.fatal() or code == KafkaError._FATAL
             if code == KafkaError._ALL_BROKERS_DOWN and self._down_since is None:

@@ -130,7 +130,7 @@ class KafkaPublisher:
             linger_ms=0,  # every publication is waited for
             message_timeout_ms=timeout_ms,
             message_max_bytes=LARGEST_MESSAGE_BYTES,
-            topic_metadata_propagation_max_ms=int(min(_METADATA_S * 1000, timeout_ms)),
+            topic_metadata_propagation_max_ms=int(min(_METADATA_S * 1000, timeout_ms // 2)),
         )
         return self._connection.made(lambda: Producer(properties))
 

@@ -103,7 +103,8 @@ class Attempts:
             if isinstance(source, IgnoreEvent):
                 return self._ignore(delivery, source, outcome)
             version = source.version if isinstance(source, Source) else None
-            claim = self._claims.acquire(job, delivery.message, version, alone=alone)
+            hidden = isinstance(source, RetryJob) and not source.charged
+            claim = self._claims.acquire(job, delivery.message, version, alone=alone, hidden=hidden)
             if isinstance(claim, Refusal):
                 return Ending.HELD_ELSEWHERE if claim is Refusal.HELD else Ending.MUST_RUN_ALONE
             if isinstance(claim, JobRecord):

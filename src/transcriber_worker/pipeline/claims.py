@@ -137,12 +137,13 @@ class Claims:
         """Those that were given up while the store could not be told."""
 
     def acquire(
-        self, job: Job, message: Message, source: SourceVersion | None, *, alone: bool
+        self, job: Job, message: Message, source: SourceVersion | None, *, alone: bool, hidden: bool = False
     ) -> Claim | JobRecord | Refusal:
         """Take a job. Returns the claim; or the record of a job that has already ended as this message asks, to be
         announced again; or why it can't be had now.
 
-        `source`: None where it can't be seen. `alone`: nothing else runs in this worker, nor will while this job does.
+        `source`: None where it can't be seen; `hidden`: it may be seen again soon. `alone`: nothing else runs in this
+        worker, nor will while this job does.
         """
         try:
             found = self._records.read(job.id)
@@ -157,6 +158,8 @@ class Claims:
             return Refusal.HELD
         if _answers(found.record, job, message, source):
             return self._answer(found, message, job.request_id)
+        if hidden and found.record.state is JobState.DONE:
+            return Refusal.HELD  # whether this message asks for anything new can only be told from the source
         record = self._next(found, job, message, source, alone=alone)
         if record.suspect and not alone and record.state is not JobState.CANCELLING:
             return Refusal.MUST_RUN_ALONE

@@ -31,7 +31,7 @@ def service_problems(settings: Settings) -> Iterator[Problem]:
     if settings.broker.kind is BrokerKind.OCI_QUEUE or _has_oci(settings):
         yield from _oci(settings.oci)
     if settings.worker.lease_s < _LEAST_LEASE_S and _has_oci(settings):
-        message = f"Object Storage tells times in whole seconds; a claim of less than {_LEAST_LEASE_S:g} s may end early"
+        message = f"Object Storage tells whole seconds; a claim of less than {_LEAST_LEASE_S:g} s may end early"
         yield Problem("worker.lease_s", message, f"raise it to {_LEAST_LEASE_S:g} at least")
 
 

@@ -1,0 +1,33 @@
+"""A job that is done stays done while its source's host is down: what a later message asks for can't be told then."""
+
+import pytest
+
+from tests.workbench import Workbench
+from transcriber_worker.domain.errors import EnvironmentDown
+from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.observability.labels import Ending
+from transcriber_worker.storage.base import ObjectInfo
+
+
+def test_a_second_message_for_a_done_job_waits_for_its_source_and_is_answered_the_same(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted = bench.submit()
+    assert bench.attend().ending is Ending.COMPLETED
+    done, worker = bench.record(submitted), bench.worker()
+    bench.resubmit()
+    second, head = bench.delivery(), bench.store.head
+
+    def look(uri: ObjectUri) -> ObjectInfo:
+        if uri == submitted.job.source:
+            raise EnvironmentDown("503 from the source's bucket")
+        return head(uri)
+
+    with monkeypatch.context() as outage:
+        outage.setattr(bench.store, "head", look)
+        assert bench.attend(second, worker).ending is Ending.HELD_ELSEWHERE
+        assert bench.record(submitted) == done
+    bench.clock.advance(100.0)
+
+    assert bench.attend(second, worker).ending is Ending.ALREADY_DONE
+    assert len(bench.results()) == 1
