@@ -202,7 +202,7 @@ class KafkaStack(EmulatedStore):
             "group": self._group,
             "session_timeout_s": _SESSION_S,
             "assignment": self._kafka.assignment,
-            "request_timeout_s": 10.0,
+            "request_timeout_s": 5.0,
         }
         return {**super().fields(), "broker": {"kind": "kafka", "kafka": kafka}}
 

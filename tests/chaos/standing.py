@@ -4,21 +4,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.chaos.oci_stacks import KafkaStack, QueueStack
 from tests.chaos.stacks import DirectoryStack, Stack
+from tests.kafka_server import kafka_server
+from tests.oci_emulator.client import emulator
 
 NAMES = ("directory", "kafka", "oci_queue")
+DIRECTORY_LEASE_S = 3.0
 
 
 @contextmanager
 def standing(name: str, root: Path) -> Iterator[Stack]:
     """A stack whose servers run until the block ends."""
     if name == "directory":
-        yield DirectoryStack(root, 3.0, {})
+        yield DirectoryStack(root, DIRECTORY_LEASE_S, {})
         return
-    from tests.chaos.oci_stacks import KafkaStack, QueueStack
-    from tests.kafka_server import kafka_server
-    from tests.oci_emulator.client import emulator
-
     with emulator(root / "emulator") as emu:
         if name == "oci_queue":
             yield QueueStack(root, emu)

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, WorkerBroken
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.inference import dispatcher, fake
+from transcriber_worker.pipeline import heartbeat
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.settings import Settings
 from transcriber_worker.storage import router
@@ -58,6 +60,8 @@ class Plan:
     """Seconds that the fake engine takes per second of audio."""
     deaf: bool = False
     """Like a model, the engine can't be stopped within a window."""
+    silent_s: float = 0.0
+    """So long after its first heartbeat was due none comes through, neither to the broker nor to the store."""
     tiny_wavs: bool = False
     """Read tiny WAV files without a media process."""
     count_windows: bool = False
@@ -122,6 +126,17 @@ def watch_commits(tell: Callable[[str, str], None]) -> None:
     router.StoreRouter.write = watched  # type: ignore[method-assign]
 
 
+def cut_heartbeats(silent_s: float) -> None:
+    renew, first = heartbeat.Heartbeat._renew, threading.local()
+
+    def cut(self: heartbeat.Heartbeat, *pulse: Any) -> None:
+        until = first.__dict__.setdefault("until", time.monotonic() + silent_s)
+        if time.monotonic() >= until:
+            renew(self, *pulse)
+
+    heartbeat.Heartbeat._renew = cut  # type: ignore[method-assign, assignment]
+
+
 def read_tiny_wavs_in_process() -> None:
     from tests.chaos.tiny_wavs import TinyWavs  # brings PyAV along
 
@@ -141,6 +156,8 @@ def main(config: str, plan_json: str) -> int:
     fake.FakeEngine = functools.partial(fake.FakeEngine, pace=plan.pace)  # type: ignore[misc, assignment]
     if plan.deaf:
         dispatcher.QueuedFile.check = lambda _: None  # type: ignore[method-assign, assignment]
+    if plan.silent_s:
+        cut_heartbeats(plan.silent_s)
     if plan.tiny_wavs:
         read_tiny_wavs_in_process()
     saboteur = Saboteur(plan)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.deployment import until
+from tests.chaos.processes import until
 from tests.contract.broker_contract import take, take_nothing
 from tests.oci_emulator.client import Emulator, emulator
 from tests.oci_emulator.faults import FaultKind
@@ -195,7 +195,7 @@ class TestLongPolls:
     def test_a_message_ends_the_wait(self, harness: OciQueueHarness, polled: list[Delivery]) -> None:
         harness.connect(endpoint=harness.emu.url).publish(b"body", {})
 
-        until(lambda: bool(polled), "the poll brings the message")
+        until(lambda: bool(polled), "the poll brings the message, not its end", within_s=15)
 
         assert harness.emu.counts()["GetMessages"] == 1
 
@@ -209,7 +209,7 @@ class TestLongPolls:
 
         harness.pass_time(harness.lease_s + 1)
 
-        until(lambda: bool(found), "the poll brings the message")
+        until(lambda: bool(found), "the poll brings the message, not its end", within_s=15)
         thread.join()
 
     def test_what_comes_after_closing_is_let_go(

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from confluent_kafka import Message as Record
 
 from transcriber_worker.brokers.base import DeadLetters, Delivery, Message
-from transcriber_worker.brokers.kafka_client import MessageTooLarge, TopicRefused, unreachable
 from transcriber_worker.brokers.kafka_delivery import KafkaDelivery
+from transcriber_worker.brokers.kafka_errors import MessageTooLarge, TopicRefused, unreachable
 from transcriber_worker.brokers.kafka_intake import Intake
 from transcriber_worker.brokers.kafka_letters import KafkaDeadLetters
-from transcriber_worker.brokers.kafka_messages import Parcel, republication, wire_headers
+from transcriber_worker.brokers.kafka_messages import Headers, Parcel, republication, wire_headers
 from transcriber_worker.brokers.kafka_poll import Poller
 from transcriber_worker.brokers.kafka_probe import Probe
 from transcriber_worker.brokers.kafka_producer import KafkaPublisher, Publication
@@ -110,7 +110,7 @@ class KafkaBroker:
         elif down_s is not None and down_s >= self._settings.request_timeout_s:
             raise unreachable()
 
-    def _request(self, body: bytes, headers: list[tuple[str, bytes]]) -> Publication:
+    def _request(self, body: bytes, headers: Headers) -> Publication:
         return Publication(self._settings.topic, "broker.kafka.topic", body, headers)
 
     def _publish_anew(self, message: Message, delay_s: float) -> bool:

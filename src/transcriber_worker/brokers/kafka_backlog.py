@@ -3,7 +3,8 @@
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from transcriber_worker.brokers.base import Backlog
-from transcriber_worker.brokers.kafka_client import Connection, unreachable
+from transcriber_worker.brokers.kafka_client import Connection
+from transcriber_worker.brokers.kafka_errors import unreachable
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, PauseReason
 from transcriber_worker.settings import KafkaBrokerSettings

@@ -40,8 +40,8 @@ class Intake:
         self._early: list[Parcel] = []
         self._open: dict[tuple[int, int], Parcel] = {}
         self._done: dict[tuple[int, int, int], None] = {}
-        """What was finished and perhaps not committed, by partition, offset and timestamp, oldest first: it is not begun
-        again when its partition was away for a while."""
+        """What was finished and perhaps not committed, by partition, offset and timestamp, oldest first: it is not
+        begun again when its partition was away for a while."""
         self._full = False
         self._polled_at = float("-inf")
         self.arrived = threading.Event()
@@ -177,22 +177,27 @@ class Intake:
     def closed_partitions(self) -> frozenset[int]:
         """The partitions of which nothing more should be fetched now."""
         with self._lock:
-            return frozenset(number for number in self._partitions if self._is_closed(number))
+            if self._is_full():
+                return frozenset(self._partitions)
+            return frozenset(number for number, mine in self._partitions.items() if self._is_stretched(mine))
 
     def is_closed(self, partition: int) -> bool:
         """Whether nothing more of this partition should be fetched now."""
         with self._lock:
-            return self._is_closed(partition)
+            mine = self._partitions.get(partition)
+            return self._is_full() or (mine is not None and self._is_stretched(mine))
 
-    def _is_closed(self, partition: int) -> bool:
+    def _is_stretched(self, mine: _Partition) -> bool:
+        return mine.tracker.span >= self._settings.max_uncommitted_span
+
+    def _is_full(self) -> bool:
         bound = self._settings.max_buffered
         ready, held = len(self._ready), len(self._held)
         if ready >= bound or held >= HELD_FACTOR * bound or self._bytes() >= MOST_BYTES:
             self._full = True
         elif ready <= bound // 2:  # opened late, since what lies in the client's own queue is fetched again then
             self._full = False
-        mine = self._partitions.get(partition)
-        return self._full or (mine is not None and mine.tracker.span >= self._settings.max_uncommitted_span)
+        return self._full
 
     def _bytes(self) -> int:
         return sum(len(parcel.message.body) for group in (self._ready, self._held, self._early) for parcel in group)

@@ -8,7 +8,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka import Message as Record
 
 from transcriber_worker.brokers.base import Letter
-from transcriber_worker.brokers.kafka_client import Connection, TopicRefused, unreachable
+from transcriber_worker.brokers.kafka_client import Connection
+from transcriber_worker.brokers.kafka_errors import TopicRefused, unreachable
 from transcriber_worker.brokers.kafka_messages import wire_headers
 from transcriber_worker.brokers.kafka_producer import KafkaPublisher, Publication
 from transcriber_worker.domain.clock import Clock

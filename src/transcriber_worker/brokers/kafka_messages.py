@@ -15,7 +15,7 @@ _MESSAGE_ID = "transcriber-message-id"
 _PUBLISHED_AT = "transcriber-published-at"
 _OURS = (NOT_BEFORE, _MESSAGE_ID, _PUBLISHED_AT)
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, str | bytes | None]]
 
 
 @dataclass(slots=True, eq=False)

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Record
 
-from transcriber_worker.brokers.kafka_client import (
-    LARGEST_MESSAGE_BYTES,
-    Connection,
-    publication_failed,
-    unreachable,
-)
+from transcriber_worker.brokers.kafka_client import LARGEST_MESSAGE_BYTES, Connection
+from transcriber_worker.brokers.kafka_errors import publication_failed, unreachable
 from transcriber_worker.brokers.kafka_messages import Headers
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown

@@ -20,6 +20,7 @@ ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS = 22, 25, 27
 TOPIC_AUTHORIZATION_FAILED, COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR = 29, 14, 16
 GROUP_AUTHORIZATION_FAILED, FENCED_INSTANCE_ID, UNKNOWN_TOPIC = 30, 82, 3
 PATIENCE_S = 15.0
+MISSING = {"password": "env:KAFKA_PASSWORD"}
 
 
 class Cluster:
@@ -83,7 +84,9 @@ def down(act: Callable[[], object]) -> EnvironmentDown:
             return error
         return None
 
-    return until(raised, "it is down", PATIENCE_S)
+    error = until(raised, "it is down", PATIENCE_S)
+    assert error is not None
+    return error
 
 
 def well(act: Callable[[], object]) -> bool:
@@ -314,7 +317,7 @@ def test_an_option_that_no_client_knows_is_told(cluster: Cluster) -> None:
 
 def test_a_missing_secret_is_named(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KAFKA_PASSWORD", raising=False)
-    worker = cluster.worker(security_protocol="sasl_plaintext", username="me", password="env:KAFKA_PASSWORD")
+    worker = cluster.worker(security_protocol="sasl_plaintext", username="me", **MISSING)
 
     with pytest.raises(EnvironmentDown, match=r"broker\.kafka\.password: .*KAFKA_PASSWORD") as raised:
         worker.receive(1, 0.0)

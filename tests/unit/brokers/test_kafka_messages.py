@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import NOW, make_message
-from transcriber_worker.brokers.kafka_messages import parcel_of, republication, wire_headers
+from transcriber_worker.brokers.kafka_messages import Headers, parcel_of, republication, wire_headers
 
 
-def record(value: bytes | None = b"{}", headers: list[tuple[str, bytes | None]] | None = None) -> Record:
+def record(value: bytes | None = b"{}", headers: Headers | None = None) -> Record:
     return Record("jobs", 3, 4711, None, value, headers, None, (1, int(NOW * 1000)))  # type: ignore[arg-type]
 
 
@@ -35,7 +35,7 @@ def test_what_is_published_anew_stays_the_same_message(headers: dict[str, str], 
     encodable = {name: text.encode("utf-8", "replace").decode() for name, text in headers.items()}
     original = make_message(b"body", id_=id_.encode("utf-8", "replace").decode(), headers=encodable)
 
-    again = parcel_of(record(b"body", list(republication(original, NOW + 90))))
+    again = parcel_of(record(b"body", republication(original, NOW + 90)))
 
     assert again.message.id == original.id
     assert again.message.published_at == original.published_at

@@ -211,6 +211,16 @@ def test_a_visibility_past_the_retention_is_cut_short_or_refused() -> None:
     assert model.messages(NOW + 100) == []
 
 
+def test_a_message_hidden_twice_until_one_moment_comes_back_once() -> None:
+    model = queue()
+    model.put(NOW, [Entry("1")])
+    (message,) = model.get(NOW, 1, 10)
+    assert message.receipt is not None
+    model.update(NOW, message.receipt, 10)
+
+    assert len(model.get(NOW + 10, 5, 10)) == 1
+
+
 def test_a_duplicate_outlives_the_first_one_s_deletion() -> None:
     model = queue()
     model.put(NOW, [Entry("1")])

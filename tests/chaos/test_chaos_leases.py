@@ -1,0 +1,70 @@
+"""A lease shorter than the job is kept to the end; one that was lost costs the job, and nothing but it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.deployment import BRIEF, deployed, until
+from tests.chaos.nursery import Nursery
+from tests.chaos.stacks import Stack
+from tests.chaos.verdicts import assert_all_done
+from tests.chaos.worker_under_test import Plan
+from transcriber_worker.observability import events
+from transcriber_worker.pipeline.milestones import Milestone
+
+AUDIO_S = 8.5
+
+
+def pace_for(job_s: float) -> float:
+    """What makes the engine take so long for `BRIEF`."""
+    return job_s / AUDIO_S
+
+
+@pytest.mark.timeout(200)
+def test_a_job_of_three_leases_is_done_once_by_the_worker_that_began_it(
+    tmp_path: Path, stack: Stack, launch: Nursery
+) -> None:
+    with deployed(tmp_path, stack, launch) as deployment:
+        plan = Plan(pace=pace_for(3 * stack.lease_s))
+        for _ in range(2):
+            until(lambda worker=deployment.start(plan): worker.lines(events.WORKER_READY), "ready")  # type: ignore[misc]
+        job = deployment.submit(BRIEF, "brief-1.wav")
+        deployment.run_to_end(job)
+        assert_all_done(deployment, [job])
+        record = deployment.record(job)
+        assert record is not None
+        assert (record.attempts, record.suspect) == (1, False)
+        finished = until(lambda: deployment.lines(events.JOB_FINISHED), "the worker said so")
+        assert [line["outcome"] for line in finished] == ["completed"]
+        assert finished[0]["job_s"] > 2 * stack.lease_s
+        assert not deployment.lines(events.JOB_LEASE_LOST)
+
+
+@pytest.mark.timeout(200)
+def test_with_heartbeats_cut_the_job_is_cancelled_and_the_other_worker_s_output_stands(
+    tmp_path: Path, stack: Stack, launch: Nursery
+) -> None:
+    """Its heartbeats come through again while the other is at work, long before its own engine would be through."""
+    with deployed(tmp_path, stack, launch) as deployment:
+        job = deployment.submit(BRIEF, "brief-1.wav")
+        log = tmp_path / "at.log"
+        cut = deployment.start(
+            Plan(
+                milestone=Milestone.WINDOW_SUBMITTED,
+                signal="SIGWINCH",
+                log=str(log),
+                pace=pace_for(600.0),
+                silent_s=2 * stack.lease_s,
+            )
+        )
+        until(log.exists, "it is at work")
+        for _ in range(12):  # where a message stays with the worker that has it, others need one of their own
+            deployment.publish({"version": 1, "source": str(job.source)})
+        other = deployment.start(Plan(pace=pace_for(2 * stack.lease_s)))
+        lost = until(lambda: cut.lines(events.JOB_LEASE_LOST), "the one that was cut off has noticed")
+        assert job.id in {line["job_id"] for line in lost}
+        deployment.run_to_end(job)
+        assert_all_done(deployment, [job])
+        completed = [line for line in deployment.lines(events.JOB_FINISHED) if line["outcome"] == "completed"]
+        assert [line["worker_id"] for line in completed] == ["worker-2"]
+        assert other.running
