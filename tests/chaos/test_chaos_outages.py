@@ -62,13 +62,11 @@ def test_an_outage_longer_than_lease_and_attempts_charges_nobody_and_ends_by_its
         workers = [deployment.start(plan) for _ in range(2)]
         until(log.exists, "a job is at work")
         with outage:
-            for worker in workers:
-                until(lambda worker=worker: worker.lines(events.WORKER_PAUSED), "it takes no work")  # type: ignore[misc]
+            until(lambda: all(worker.lines(events.WORKER_PAUSED) for worker in workers), "they take no work")
             over = time.monotonic() + 1.5 * stack.lease_s
             until(lambda: time.monotonic() > over, "every lease is over")
         deployment.run_to_end(*jobs)
         assert_all_done(deployment, jobs)
         assert_nobody_charged(deployment, jobs)
         assert all(worker.running for worker in workers)
-        for worker in workers:
-            until(lambda worker=worker: worker.lines(events.WORKER_RESUMED), "it takes work again")  # type: ignore[misc]
+        until(lambda: all(worker.lines(events.WORKER_RESUMED) for worker in workers), "they take work again")

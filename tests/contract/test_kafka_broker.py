@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.chaos.deployment import until
 from tests.contract.broker_contract import BrokerContract
+from tests.contract.pipeline_contract import PipelineContract
 from tests.kafka_server import KafkaServer
 from transcriber_worker.brokers.base import Broker
 from transcriber_worker.brokers.kafka import KafkaBroker
@@ -126,3 +127,7 @@ class TestKafkaBroker(BrokerContract):
             "there is no lease on a message: a job goes on when its partition moves, and its record decides"
         ),
     }
+
+
+class TestKafkaPipeline(PipelineContract):
+    pass

@@ -107,9 +107,8 @@ class Connection:
         self._told: dict[str, float] = {}
 
     def properties(self, **ours: Any) -> dict[str, Any]:
-        """Everything a client needs to connect, and `ours` (names with underscores for dots): those in `OWNED` as they
-        are, the others unless an option says otherwise. Raises
-        `EnvironmentDown` without the secret that a setting names."""
+        """Everything a client needs to connect, and `ours` (names with underscores for dots), of which an option may
+        change those that are not `OWNED`. Raises `EnvironmentDown` without the secret that a setting names."""
         settings = self._settings
         named = {name if name in _CALLBACKS else name.replace("_", "."): value for name, value in ours.items()}
         return {

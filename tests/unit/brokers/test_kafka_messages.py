@@ -9,7 +9,7 @@ from transcriber_worker.brokers.kafka_messages import Headers, parcel_of, republ
 
 
 def record(value: bytes | None = b"{}", headers: Headers | None = None) -> Record:
-    return Record("jobs", 3, 4711, None, value, headers, None, (1, int(NOW * 1000)))  # type: ignore[arg-type]
+    return Record("jobs", 3, 4711, None, value, headers, None, (1, int(NOW * 1000)))
 
 
 def test_a_record_says_where_it_came_from() -> None:
