@@ -11,7 +11,7 @@ QUICK := -m "not slow"
 STACK ?= directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-integration test-slow coverage check fmt docs lock clean
+.PHONY: help setup demo test test-fast test-integration test-slow chaos coverage check fmt docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,14 @@ test-integration: $(VENV)/.dev ## real processes: workers, media children, the s
 test-slow: $(VENV)/.dev ## accuracy, memory and chaos at length: tens of minutes
 	$(PYTEST) tests -m slow
 
+# make chaos STACK=kafka JOBS=5000 KILLS=200 SEED=1; STACK=all: directory, kafka, oci_queue one after the other
+chaos: STACK = all
+chaos: JOBS = 5000
+chaos: KILLS = 200
+chaos: SEED = 1
+chaos: $(VENV)/.dev ## thousands of jobs, hundreds of killed workers, servers that die: nothing may be lost
+	$(BIN)/python -m tests.chaos.run --stack $(STACK) --jobs $(JOBS) --kills $(KILLS) --seed $(SEED)
+
 coverage: $(VENV)/.dev ## branch coverage of the fast tests, with its floor
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -q tests/unit tests/contract $(QUICK)
@@ -70,5 +78,5 @@ docs: $(VENV)/.dev ## generate docs/ from the code
 lock: ## pin every dependency by hash, for each Python (needs uv)
 	scripts/lock.sh
 
-clean: ## remove what make made, but for the models fetched into .models
+clean: ## remove what make made, but for what it fetched into .models and .kafka
 	rm -rf $(VENV) .venv-second .demo .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -22,7 +22,7 @@ sys.path.insert(0, str(PROJECT))  # the servers are the tests' own
 from tests.kafka_server import NotToBeHad, kafka_server  # noqa: E402
 from tests.oci_emulator.client import emulator  # noqa: E402
 
-FOLDER = PROJECT / ".demo"
+FOLDER = Path(".demo").absolute()
 RECORDINGS = PROJECT / "demo" / "recordings"
 PREFIX = "TRANSCRIBER__"
 

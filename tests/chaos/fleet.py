@@ -19,6 +19,8 @@ MAX_CRASHES = WorkerSettings().max_crashes
 _PATIENCE_S = 25.0
 """A worker that has not come to its moment by then leaves, and the moment is another's."""
 _LEAVING_S = 45.0
+_BACK_OFF_S = 1.0
+"""Before the next worker begins where one could not, since its surroundings were down."""
 KILLED = -signal.SIGKILL
 
 
@@ -26,6 +28,7 @@ class _Phase(Enum):
     AT_WORK = auto()
     STANDING = auto()
     LEAVING = auto()
+    GONE = auto()
 
 
 @dataclass(slots=True)
@@ -79,12 +82,13 @@ class Fleet:
 
     def turn(self) -> None:
         for place, post in enumerate(self._posts):
-            if not post.worker.running:
+            if post.worker.running:
+                self._attend(post)
+            elif post.phase is not _Phase.GONE:
                 self._see_off(post)
+            elif time.monotonic() >= post.since:
                 self._posts[place] = self._begin()
                 self.restarts += 1
-            else:
-                self._attend(post)
 
     def disturb(self, *, disturbed: bool) -> None:
         """Whether something around the workers is out of order."""
@@ -103,8 +107,9 @@ class Fleet:
                 post.worker.signal(signal.SIGCONT)
             post.worker.signal(signal.SIGTERM)
         for post in self._posts:
-            post.phase = _Phase.LEAVING
-            self._see_off(post)
+            if post.phase is not _Phase.GONE:
+                post.phase = _Phase.LEAVING
+                self._see_off(post)
         self._posts.clear()
 
     def log(self) -> list[str]:
@@ -233,9 +238,12 @@ class Fleet:
             post.met = True
         if post.moment is not None and not post.met:
             self._waiting.append(post.moment)
-        left = code == 0 and (post.phase is _Phase.LEAVING or any(line[2] == "SIGTERM" for line in own))
+            post.moment = None
+        told_to = post.phase is _Phase.LEAVING or any(line[2] == "SIGTERM" for line in own)
+        left = told_to and (code == 0 or (code == -signal.SIGTERM and post.ready_at is None))
         died = code == KILLED and (post.doomed or killed_itself)
         gave_up = code == BROKEN and post.disturbed
+        post.phase, post.since = _Phase.GONE, time.monotonic() + (_BACK_OFF_S if gave_up else 0.0)
         if not (left or died or gave_up):
             self.surprises.append(f"ended with {code}: {post.worker.log}\n{post.worker.tail(5)}")
 

@@ -51,8 +51,9 @@ class Newborn:
         return self._code
 
     def send_signal(self, sig: int) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, sig)
+        if self._code is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, sig)
 
     def buried(self, code: int) -> None:
         self._code = code

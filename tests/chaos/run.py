@@ -14,10 +14,13 @@ from tests.chaos.programme import Programme, short_of
 from tests.chaos.standing import NAMES, standing
 from tests.chaos.storm import run_storm
 
+_ALSO = {"queue": "oci_queue"}
+"""As `make demo` calls it."""
+
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--stack", choices=[*NAMES, "all"], default="all")
+    options.add_argument("--stack", choices=[*NAMES, *_ALSO, "all"], default="all")
     options.add_argument("--jobs", type=int, default=5000)
     options.add_argument("--kills", type=int, default=200)
     options.add_argument("--each", type=int, default=3, help="how often each signal comes at each milestone, at least")
@@ -35,7 +38,7 @@ def main() -> int:
         workers=chosen.workers,
         seed=chosen.seed,
     )
-    stacks = NAMES if chosen.stack == "all" else (chosen.stack,)
+    stacks = NAMES if chosen.stack == "all" else (_ALSO.get(chosen.stack, chosen.stack),)
     lines = []
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         for stack in stacks:

@@ -1,5 +1,6 @@
 """What a deployment stands on: a broker and a store, with what the tests must know of them that no worker tells."""
 
+import ctypes
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -10,6 +11,8 @@ from typing import Any, Protocol
 from transcriber_worker.app import Office
 from transcriber_worker.domain.uri import ObjectUri
 
+_HERE, _EXCHANGE = -100, 2
+"""Of renameat2(2): AT_FDCWD, RENAME_EXCHANGE."""
 Fields = dict[str, dict[str, Any]]
 
 
@@ -73,12 +76,19 @@ class Folder:
         self._aside = path.with_name(f"{path.name}.aside")
 
     def kill(self) -> None:
-        self.path.rename(self._aside)
-        self.path.write_bytes(b"not a folder")
+        self.path.mkdir(exist_ok=True)
+        self._aside.write_bytes(b"not a folder")
+        self._exchange()
 
     def restart(self) -> None:
-        self.path.unlink()
-        self._aside.rename(self.path)
+        self._exchange()
+        self._aside.unlink()
+
+    def _exchange(self) -> None:
+        """At once: between two renames a worker would make a new folder, and what it wrote there would be lost."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.renameat2(_HERE, bytes(self.path), _HERE, bytes(self._aside), _EXCHANGE):
+            raise OSError(ctypes.get_errno(), f"can't exchange {self.path}")
 
 
 class DirectoryStack:

@@ -42,10 +42,13 @@ class Intake:
         self._done: dict[tuple[int, int, int], None] = {}
         """What was finished and perhaps not committed, by partition, offset and timestamp, oldest first: it is not
         begun again when its partition was away for a while."""
-        self._full = False
+        self._shut = False
         self._polled_at = float("-inf")
         self.arrived = threading.Event()
         """Set when there may be something to take."""
+        self.room = threading.Event()
+        """Set while more may be fetched."""
+        self.room.set()
 
     def assign(self, partitions: Iterable[int]) -> None:
         """These are ours from now on; they are read from what was committed."""
@@ -61,6 +64,7 @@ class Intake:
             self._ready = deque(parcel for parcel in self._ready if parcel.partition not in partitions)
             self._held = [parcel for parcel in self._held if parcel.partition not in partitions]
             self._early = [parcel for parcel in self._early if parcel.partition not in partitions]
+            self._look_for_room()
 
     def restart(self, partition: int, offset: int) -> None:
         """A partition goes on at another offset than it had come to. Ahead of it, what was fetched stays good; behind
@@ -90,6 +94,7 @@ class Intake:
                 self._hold(parcel, min(parcel.not_before - self._clock.now(), self._settings.hold_s))
             else:
                 self._ready.append(parcel)
+            self._look_for_room()
 
     def tell_of_arrivals(self) -> None:
         """Everything that the client had to say has been heard: wake who waits for messages, once for all that came
@@ -110,6 +115,7 @@ class Intake:
                 self._open[parcel.partition, parcel.offset] = parcel
             if behind or not self._ready:
                 self.arrived.clear()
+            self._look_for_room()
             return taken
 
     def next_due_s(self) -> float | None:
@@ -149,6 +155,7 @@ class Intake:
             taken, self._early = self._early, []
             for parcel in taken:
                 self._open[parcel.partition, parcel.offset] = parcel
+            self._look_for_room()
             return taken
 
     def commits(self) -> dict[int, int]:
@@ -177,7 +184,7 @@ class Intake:
     def closed_partitions(self) -> frozenset[int]:
         """The partitions of which nothing more should be fetched now."""
         with self._lock:
-            if self._is_full():
+            if self._shut:
                 return frozenset(self._partitions)
             return frozenset(number for number, mine in self._partitions.items() if self._is_stretched(mine))
 
@@ -185,19 +192,26 @@ class Intake:
         """Whether nothing more of this partition should be fetched now."""
         with self._lock:
             mine = self._partitions.get(partition)
-            return self._is_full() or (mine is not None and self._is_stretched(mine))
+            return self._shut or (mine is not None and self._is_stretched(mine))
+
+    def shut(self) -> None:
+        """Nothing more should be fetched until half of what is ready was taken: to begin again takes a client a second,
+        so it is not done for a moment's want of room."""
+        with self._lock:
+            self._shut = not self.room.is_set()
 
     def _is_stretched(self, mine: _Partition) -> bool:
         return mine.tracker.span >= self._settings.max_uncommitted_span
 
-    def _is_full(self) -> bool:
+    def _look_for_room(self) -> None:
         bound = self._settings.max_buffered
         ready, held = len(self._ready), len(self._held)
         if ready >= bound or held >= HELD_FACTOR * bound or self._bytes() >= MOST_BYTES:
-            self._full = True
-        elif ready <= bound // 2:  # opened late, since what lies in the client's own queue is fetched again then
-            self._full = False
-        return self._full
+            self.room.clear()
+        else:
+            self.room.set()
+            if ready <= bound // 2:
+                self._shut = False
 
     def _bytes(self) -> int:
         return sum(len(parcel.message.body) for group in (self._ready, self._held, self._early) for parcel in group)

@@ -20,6 +20,8 @@ from transcriber_worker.settings import KafkaBrokerSettings
 
 _POLL_S = 0.05
 """How late room, a finished job or a message that is due may be noticed; a new message ends the wait at once."""
+_WAIT_FOR_ROOM_S = 0.25
+"""Before the partitions are paused, which costs a second when they are resumed."""
 _COUNT_EVERY_S = 1.0
 _REJOIN_S = 10.0
 _BREATH_S = 0.2
@@ -83,14 +85,13 @@ class Poller:
         if membership is None or self._must_rejoin():
             self._rejoin()
             return
+        if not self._clock.wait(self._intake.room, _WAIT_FOR_ROOM_S):
+            self._intake.shut()
+            membership.pause_and_resume()
         record = membership.poll(_POLL_S)
-        for _ in range(self._settings.max_buffered):
-            if record is None:
-                break
+        while record is not None:
             self._take_in(membership, record)
-            record = membership.poll(0)
-        if record is not None:
-            self._take_in(membership, record)
+            record = membership.poll(0) if self._intake.room.is_set() else None
         self._intake.tell_of_arrivals()
         membership.keep_up()
         for parcel in self._intake.take_early():

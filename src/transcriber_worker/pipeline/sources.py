@@ -21,6 +21,19 @@ from transcriber_worker.storage.base import ObjectInfo, ObjectNotFound, ObjectSt
 _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 60.0
 _DOUBT_WAIT_S = 30.0
+_FORGOTTEN_S = 3600.0
+"""A job's trouble that was not seen for this long is over: another worker may have had more luck."""
+REMEMBERED = 10_000
+"""Jobs of one prefix whose trouble is kept in mind."""
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """One job's with its own source, however well the host answers others."""
+
+    since: float
+    last: float
+    wait_s: float = _FIRST_WAIT_S
 
 
 @dataclass(slots=True)
@@ -35,6 +48,19 @@ class _Scope:
     """The last source that was there."""
     doubted: dict[str, float] = field(default_factory=dict)
     """Jobs in a row whose source was missing while nothing proved our access, and since when."""
+    troubled: dict[str, _Trouble] = field(default_factory=dict)
+    """Jobs whose source could not be had, by id; the one that was seen longest ago first."""
+
+    def trouble_of(self, job: Job, now: float) -> _Trouble:
+        """That job's, which has just been seen again."""
+        trouble = self.troubled.pop(job.id, None)
+        if trouble is None or now - trouble.last > _FORGOTTEN_S:
+            trouble = _Trouble(now, now)
+        trouble.last = now
+        self.troubled[job.id] = trouble
+        if len(self.troubled) > REMEMBERED:
+            del self.troubled[next(iter(self.troubled))]
+        return trouble
 
 
 class Sources:
@@ -71,20 +97,24 @@ class Sources:
         try:
             info = self._store.head(job.source)
         except EnvironmentDown as error:
-            raise self._outage(scope, error) from None
+            raise self._outage(scope, job, error) from None
         except ObjectNotFound as error:
             raise self._missing(scope, job, error) from None
         self._answered(scope, job.source)
         return info
 
     def download(self, job: Job, path: Path, etag: str) -> None:
-        """Fetch that version of the source into `path`. Raises as `look` and `ObjectStore.download` do."""
+        """Fetch that version of the source into `path`. Raises as `look` does, and `ConditionFailed`."""
         scope = self._scope(job.source)
         try:
             self._store.download(job.source, path, etag=etag)
         except EnvironmentDown as error:
-            raise self._outage(scope, error) from None
+            raise self._outage(scope, job, error) from None
+        except ObjectNotFound as error:
+            raise self._missing(scope, job, error) from None
         self._answered(scope, job.source)
+        with self._lock:
+            scope.troubled.pop(job.id, None)
 
     def _scope(self, source: ObjectUri) -> _Scope:
         return next(scope for scope in self._scopes if scope.prefix.contains(source))
@@ -99,9 +129,9 @@ class Sources:
                 raise self._waiting(scope, scope.next_try - now)
             scope.next_try = now + scope.wait_s
 
-    def _outage(self, scope: _Scope, error: EnvironmentDown) -> Exception:
+    def _outage(self, scope: _Scope, job: Job, error: EnvironmentDown) -> Exception:
         """What an outage on the way to a source means."""
-        if error.part is PauseReason.SCRATCH or not self._own_store_answers():
+        if error.part is not PauseReason.STORAGE or not self._own_store_answers():
             return error
         with self._lock:
             now = self._clock.monotonic()
@@ -110,9 +140,13 @@ class Sources:
                 emit(events.SOURCE_DOWN, prefix=redacted(str(scope.prefix)), message=str(error))
             scope.next_try = now + scope.wait_s
             scope.wait_s = min(_LONGEST_WAIT_S, 2 * scope.wait_s)
-            if now - scope.down_since >= self._settings.source_patience_s:
-                return RetryJob(f"the source's host or bucket has been down for too long: {error}")
-            return self._waiting(scope, scope.next_try - now)
+            # A source that answers looks and never gives its bytes, or whose host answers all but this job, would
+            # else be waited for without end: every answer ends the host's outage.
+            trouble = scope.trouble_of(job, now)
+            wait_s, trouble.wait_s = trouble.wait_s, min(_LONGEST_WAIT_S, 2 * trouble.wait_s)
+            if now - min(scope.down_since, trouble.since) >= self._settings.source_patience_s:
+                return RetryJob(f"the source, or its host or bucket, has been down for too long: {error}")
+            return self._waiting(scope, max(wait_s, scope.next_try - now))
 
     @staticmethod
     def _waiting(scope: _Scope, delay_s: float) -> RetryJob:
@@ -146,11 +180,13 @@ class Sources:
         with self._lock:
             now = self._clock.monotonic()
             since = scope.doubted.setdefault(job.id, now)
-            if len(scope.doubted) >= self._settings.doubtful_sources:
-                return EnvironmentDown(_NO_ACCESS.format(len(scope.doubted), scope.prefix), PauseReason.CREDENTIALS)
-            if now - since >= self._settings.doubt_s:
+            in_a_row = len(scope.doubted) >= self._settings.doubtful_sources
+            patience_s = max(self._settings.doubt_s, self._settings.source_patience_s if in_a_row else 0.0)
+            if now - since >= patience_s:
                 del scope.doubted[job.id]
                 return missing
+            if in_a_row:
+                return EnvironmentDown(_NO_ACCESS.format(len(scope.doubted), scope.prefix), PauseReason.CREDENTIALS)
         return RetryJob("the source is missing, or may not be seen", _DOUBT_WAIT_S, charged=False)
 
     def _access_is_proven(self, scope: _Scope) -> bool:

@@ -11,8 +11,52 @@ from transcriber_worker.domain.clock import ManualClock
 from transcriber_worker.domain.errors import EnvironmentDown, PauseReason, Reason, RejectJob, RetryJob
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.settings import OciAuth
+from transcriber_worker.storage import object_storage
 from transcriber_worker.storage.base import ConditionFailed, IfMatch, ObjectNotFound
 from transcriber_worker.storage.object_storage import ObjectStorageStore
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["null", '{"objects": [null]}', '{"objects": [{}]}', '{"objects": [{"name": 5}]}', '{"objects": "x"}'],
+)
+def test_a_list_that_is_none_is_an_outage(emu: Emulator, store: ObjectStorageStore, uri: ObjectUri, body: str) -> None:
+    emu.fault(FaultKind.ANSWER, "ListObjects", times=None, status=200, body=body)
+
+    with pytest.raises(EnvironmentDown, match="no list"):
+        use(store, uri, "ListObjects")
+
+
+def test_a_list_that_does_not_go_on_is_an_outage(emu: Emulator, store: ObjectStorageStore, uri: ObjectUri) -> None:
+    """And no endless one."""
+    page = '{"objects": [{"name": "a"}], "nextStartWith": "a"}'
+    emu.fault(FaultKind.ANSWER, "ListObjects", times=20, status=200, body=page)
+
+    with pytest.raises(EnvironmentDown, match="no list"):
+        use(store, uri, "ListObjects")
+
+
+def test_a_range_that_was_not_asked_for_is_refused_as_a_request(
+    emu: Emulator, store: ObjectStorageStore, uri: ObjectUri
+) -> None:
+    emu.put_object(BUCKET, NAME, b"old")
+    emu.fault(FaultKind.ANSWER, "GetObject", times=None, status=416, code="InvalidRange")
+
+    with pytest.raises(RetryJob, match="416"):
+        store.read(uri)
+
+
+def test_what_is_too_large_for_a_record_is_not_read_into_memory(
+    emu: Emulator, store: ObjectStorageStore, uri: ObjectUri, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may put objects where transcripts go could end every worker that looks there."""
+    monkeypatch.setattr(object_storage, "LARGEST_READ_BYTES", 1000)
+    emu.put_object(BUCKET, NAME, bytes(1000))
+    assert len(store.read(uri)[0]) == 1000
+    emu.put_object(BUCKET, NAME, bytes(1001))
+
+    with pytest.raises(RejectJob, match="1001 bytes"):
+        store.read(uri)
 
 
 class TestCredentials:

@@ -323,14 +323,43 @@ class TestWaiting:
 
 
 class TestBounds:
-    def test_a_full_intake_closes_and_opens_when_it_is_half_empty(self, desk: Desk) -> None:
+    def test_there_is_room_for_so_many_messages(self, desk: Desk) -> None:
+        desk.fetch(parcel(0), parcel(1), parcel(2))
+        assert desk.intake.room.is_set()
+
+        desk.fetch(parcel(3))
+        assert not desk.intake.room.is_set()
+
+        desk.intake.take(1)
+        assert desk.intake.room.is_set()
+
+    def test_once_shut_it_opens_when_it_is_half_empty(self, desk: Desk) -> None:
         desk.fetch(*(parcel(offset) for offset in range(4)))
+        assert not desk.intake.is_closed(0)
+        desk.intake.shut()
         assert desk.intake.closed_partitions() == {0, 1}
 
         desk.intake.take(1)
         assert desk.intake.is_closed(0)
         desk.intake.take(1)
 
+        assert desk.intake.closed_partitions() == set()
+
+    def test_it_is_not_shut_when_there_is_room_by_now(self, desk: Desk) -> None:
+        desk.fetch(*(parcel(offset) for offset in range(4)))
+        desk.intake.take(1)
+
+        desk.intake.shut()
+
+        assert desk.intake.closed_partitions() == set()
+
+    def test_what_moves_away_makes_room(self, desk: Desk) -> None:
+        desk.fetch(*(parcel(offset) for offset in range(4)))
+        desk.intake.shut()
+
+        desk.intake.revoke([0])
+
+        assert desk.intake.room.is_set()
         assert desk.intake.closed_partitions() == set()
 
     def test_a_partition_whose_first_job_lasts_closes_at_its_span_alone(self, desk: Desk) -> None:
@@ -346,27 +375,27 @@ class TestBounds:
         desk.intake.finish(taken[0])
         assert desk.intake.closed_partitions() == set()
 
-    def test_many_held_messages_close_it(self, desk: Desk) -> None:
+    def test_many_held_messages_leave_no_room(self) -> None:
         settings = KafkaBrokerSettings(max_buffered=4, max_uncommitted_span=1000)
         desk = Desk(settings)
         held = HELD_FACTOR * settings.max_buffered
         desk.fetch(*(parcel(offset, not_before=NOW + 20) for offset in range(held - 1)))
-        assert not desk.intake.is_closed(0)
+        assert desk.intake.room.is_set()
 
         desk.fetch(parcel(held, not_before=NOW + 20))
-        assert desk.intake.is_closed(0)
+        assert not desk.intake.room.is_set()
 
         desk.pass_time(20.0)
         desk.offsets()
-        assert not desk.intake.is_closed(0)
+        assert desk.intake.room.is_set()
 
-    def test_few_large_messages_close_it(self) -> None:
+    def test_few_large_messages_leave_no_room(self) -> None:
         desk = Desk(KafkaBrokerSettings(max_buffered=1000))
         large = b"x" * (1024 * 1024)
         count = MOST_BYTES // len(large)
         desk.fetch(*(parcel(offset, body=large) for offset in range(count - 1)))
-        assert not desk.intake.is_closed(0)
+        assert desk.intake.room.is_set()
 
         desk.fetch(parcel(count, body=large))
 
-        assert desk.intake.is_closed(0)
+        assert not desk.intake.room.is_set()

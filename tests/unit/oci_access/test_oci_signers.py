@@ -117,6 +117,30 @@ class TestConfigurationFile:
         assert "AAAA" not in told
 
 
+    @pytest.mark.parametrize("auth", ["api_key", "session_token"])
+    @pytest.mark.parametrize(
+        "text",
+        ["pass_phrase = swordfish\n[DEFAULT]\n", "[DEFAULT]\nuser = a\nMIIEvQswordfish\n"],
+        ids=["no section", "a key's lines"],
+    )
+    def test_a_file_that_can_t_be_read_is_not_quoted(self, config: Path, auth: str, text: str) -> None:
+        """Probes and events tell it to whoever asks."""
+        config.write_text(text)
+
+        told = refusal(auth=auth, config_file=config)
+
+        assert "swordfish" not in told
+        assert "oci.config_file" in told or "its key file" in told
+
+    def test_what_is_wrong_survives_the_logs(self, config: Path) -> None:
+        """Whose masking takes `api_key: …` for a key."""
+        (config.parent / "key.pem").write_text("no key at all")
+
+        told = refusal(auth="api_key", config_file=config)
+
+        assert REDACTOR.text(told) == told
+
+
 class TestDetection:
     def test_a_resource_principal_comes_first(self, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         token = new_token(some_key(), 600)

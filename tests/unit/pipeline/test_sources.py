@@ -11,6 +11,7 @@ from transcriber_worker.domain.clock import ManualClock
 from transcriber_worker.domain.errors import EnvironmentDown, PauseReason, Reason, RejectJob, RetryJob
 from transcriber_worker.domain.job import Job
 from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.pipeline import sources as sources_module
 from transcriber_worker.pipeline.sources import Sources
 from transcriber_worker.storage.base import ObjectInfo, ObjectNotFound
 
@@ -147,8 +148,130 @@ class TestAnOutage:
             sources.look(call("good.wav"))
         assert raised.value.charged
 
+    def test_of_our_credentials_is_ours_wherever_the_state_lies(self, store: Shaky, tmp_path: Path) -> None:
+        def refuse(target: ObjectUri) -> ObjectInfo:
+            if target.scheme == "oci":
+                raise EnvironmentDown("401", PauseReason.CREDENTIALS)
+            raise ObjectNotFound(str(target))
+
+        store.head = refuse  # type: ignore[method-assign]
+        storage = make_settings(tmp_path).storage
+        sources = Sources(store, [CALLS], uri("file:///state/"), storage, ManualClock())  # type: ignore[arg-type]
+
+        with pytest.raises(EnvironmentDown, match="401") as raised:
+            sources.look(call("good.wav"))
+        assert raised.value.part is PauseReason.CREDENTIALS
+
+
+class TestASourceThatCanBeSeenAndNeverBeHad:
+    """Its host answers every look, so it is never down for long."""
+
+    @pytest.fixture
+    def tried(self, sources: Sources, store: Shaky, clock: ManualClock, tmp_path: Path) -> Iterator[RetryJob]:
+        return self._tries(sources, store, clock, tmp_path / "source")
+
+    @staticmethod
+    def _tries(sources: Sources, store: Shaky, clock: ManualClock, path: Path) -> Iterator[RetryJob]:
+        sound = store.download
+
+        def broken(target: ObjectUri, path: Path, *, etag: str) -> ObjectInfo:
+            if target == LINKS.child("good.wav"):
+                raise EnvironmentDown("https://links.example broke off in the middle")
+            return sound(target, path, etag=etag)
+
+        store.download = broken  # type: ignore[method-assign]
+        store.objects |= {LINKS.child("other.wav")}
+        while True:
+            with pytest.raises(RetryJob) as raised:
+                sources.look(job_of(LINKS.child("good.wav")))
+                sources.download(job_of(LINKS.child("good.wav")), path, "e1")
+            yield raised.value
+            clock.advance(raised.value.delay_s or 0.0)
+            other = job_of(LINKS.child("other.wav"))
+            sources.look(other)
+            sources.download(other, path, "e1")
+
+    def test_is_charged_once_patience_is_over(self, tried: Iterator[RetryJob], clock: ManualClock) -> None:
+        """Else whoever publishes such a URL keeps workers busy for ever."""
+        begun = clock.now()
+
+        tries = next((tries for tries, retry in zip(range(200), tried, strict=False) if retry.charged), None)
+
+        assert tries is not None
+
+        assert 3600.0 <= clock.now() - begun < 3720.0
+
+    def test_begins_anew_after_it_was_had(
+        self, tried: Iterator[RetryJob], store: Shaky, sources: Sources, clock: ManualClock, tmp_path: Path
+    ) -> None:
+        assert not next(tried).charged
+        broken = store.download
+        del store.download
+        sources.download(job_of(LINKS.child("good.wav")), tmp_path / "source", "e1")
+        store.download = broken  # type: ignore[method-assign]
+        clock.advance(3500.0)
+        assert not next(tried).charged
+        clock.advance(200.0)
+
+        assert not next(tried).charged
+
+    def test_is_another_trouble_long_after_the_last(self, tried: Iterator[RetryJob], clock: ManualClock) -> None:
+        """The job may have been done by another worker meanwhile, and this be a new one of the same name."""
+        assert not next(tried).charged
+        clock.advance(100_000.0)
+
+        assert not next(tried).charged
+
+    def test_many_are_not_all_remembered(
+        self, store: Shaky, sources: Sources, clock: ManualClock, tmp_path: Path
+    ) -> None:
+        def broken(target: ObjectUri, path: Path, *, etag: str) -> ObjectInfo:
+            raise EnvironmentDown("broken")
+
+        store.download = broken  # type: ignore[method-assign]
+        for number in range(sources_module.REMEMBERED + 5):
+            with pytest.raises(RetryJob):
+                sources.download(call(f"{number}.wav"), tmp_path / "source", "e1")
+
+        assert max(len(scope.troubled) for scope in sources._scopes) == sources_module.REMEMBERED
+
 
 class TestAMissingSource:
+    def test_in_a_row_pauses_no_longer_than_an_outage_is_waited_for(
+        self, sources: Sources, store: Shaky, clock: ManualClock
+    ) -> None:
+        """Else three requests for what never was stop a worker that may not list for good."""
+        store.hidden = {CALLS}
+        names = ("1.wav", "2.wav", "3.wav")
+        for name in names:
+            with pytest.raises((RetryJob, EnvironmentDown)):
+                sources.look(call(name))
+        clock.advance(3599.0)
+        with pytest.raises(EnvironmentDown):
+            sources.look(call("1.wav"))
+        clock.advance(1.0)
+
+        for name in names:
+            with pytest.raises(RejectJob):
+                sources.look(call(name))
+
+    def test_between_the_look_and_the_download_is_a_doubt_like_any_other(
+        self, sources: Sources, store: Shaky, tmp_path: Path
+    ) -> None:
+        """A policy changed at that moment would bury every job on its way."""
+        sources.look(call("good.wav"))
+        store.download = lambda target, path, etag: store.head(target)  # type: ignore[method-assign, misc]
+        store.hidden = {CALLS}
+
+        with pytest.raises(RetryJob) as raised:
+            sources.download(call("good.wav"), tmp_path / "source", "e1")
+        assert not raised.value.charged
+
+        store.hidden, store.objects = set(), set()
+        with pytest.raises(RejectJob) as missing:
+            sources.download(call("good.wav"), tmp_path / "source", "e1")
+        assert missing.value.reason is Reason.SOURCE_NOT_FOUND
+
     def test_is_the_file_s_fault_where_its_place_can_be_listed(self, sources: Sources) -> None:
         with pytest.raises(RejectJob) as raised:
             sources.look(call("gone.wav"))

@@ -234,6 +234,26 @@ class TestAnswers:
         with pytest.raises(RetryJob, match="no HTTP"):
             store.head(uri)
 
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"ERR /public/call.wav?sig=s3cr3t\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nunknown /public/call.wav?sig=s3cr3t\r\n\r\n",
+            b'HTTP/1.1 200 OK\r\nETag: "1"\r\nTransfer-Encoding: chunked\r\n\r\n/public/call.wav?sig=s3cr3t\r\n',
+        ],
+        ids=["status line", "header", "chunk"],
+    )
+    def test_a_host_that_echoes_the_url_has_it_told_to_nobody(
+        self, internet: Internet, store: HttpsStore, answer: bytes
+    ) -> None:
+        """What is told of a failure stands in records, letters and events."""
+        internet.origin.scripts[PATH] = lambda handler: handler.raw(answer)
+
+        with pytest.raises((RetryJob, EnvironmentDown)) as failed:
+            store.read(ObjectUri.parse(f"https://{HOST}{PATH}?sig=s3cr3t"))
+        assert "s3cr3t" not in str(failed.value)
+        assert "call.wav" not in str(failed.value)
+
     def test_headers_at_a_drip_are_an_outage(self, internet: Internet, uri: ObjectUri) -> None:
         def drip(handler: Handler) -> None:
             handler.raw(b"HTTP/1.1 200 OK\r\n")

@@ -15,6 +15,7 @@ from transcriber_worker.storage import https_download
 from transcriber_worker.storage.base import ConditionFailed, ObjectNotFound
 from transcriber_worker.storage.https import HttpsStore
 from transcriber_worker.storage.https_download import BREAKS
+from transcriber_worker.storage.https_version import Headers
 
 PATH = "/public/call.wav"
 BODY = bytes(range(256)) * 2000
@@ -401,6 +402,31 @@ class TestSizes:
         with pytest.raises(ConditionFailed):
             store.download(uri, target, etag=version)
         assert list(target.parent.iterdir()) == []
+
+
+def test_bytes_that_came_before_are_no_progress(
+    internet: Internet, store: HttpsStore, uri: ObjectUri, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a body that can't be resumed each try begins anew: one that breaks now early, now late never gets further."""
+    monkeypatch.setattr(https_download, "PROGRESS_BYTES", 10_000)
+    gets: list[int] = []
+
+    def serve(handler: Handler) -> None:
+        if handler.command == "HEAD":
+            handler.answer(405)
+            return
+        gets.append(20_000 if len(gets) % 2 else 40_000)
+        if len(gets) > 10 * BREAKS:
+            handler.answer(404)
+            return
+        handler.begin(200, {"Transfer-Encoding": "chunked"})
+        handler.raw(b"%x\r\n" % gets[-1] + bytes(gets[-1]) + b"\r\n")
+
+    internet.origin.scripts[PATH] = serve
+
+    with pytest.raises(EnvironmentDown, match="broke off"):
+        store.download(uri, target, etag=Headers(200, {}).version(0))
+    assert len(gets) == 2 + BREAKS
 
 
 def test_a_scratch_disk_that_fails_is_our_own_trouble(

@@ -154,6 +154,17 @@ def test_a_count_that_the_broker_does_not_tell_is_absent(clock: ManualClock) -> 
         assert BacklogMetrics.DEAD_LETTERS.name not in served.gauges()
 
 
+@pytest.mark.parametrize("answer", [{"waiting": None, "in_flight": 0}, {"waiting": 1, "in_flight": -1}])
+def test_half_an_answer_is_not_known(clock: ManualClock, answer: dict[str, Any]) -> None:
+    served = Served(Reader(lambda: Backlog(**answer)), clock)
+    with served.server:
+        served.exporter.look()
+
+        assert served.backlog()[0] == 503
+        assert served.gauges() == {"transcriber_backlog_known": 0}
+        assert served.get("/readyz")[0] == 503
+
+
 def test_a_bug_does_not_end_the_only_one_who_can_wake_the_workers(clock: ManualClock) -> None:
     answers: list[Callable[[], Backlog]] = [lambda: Backlog(1 // 0, 0), lambda: Backlog(1, 2, 3)]
 
