@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from random import Random
 
-from tests.chaos.worker_under_test import MOMENTS
+from tests.chaos.worker_under_test import COMMITTING, MOMENTS
 
 SIGNALS = ("SIGKILL", "SIGSTOP", "SIGTERM")
 
@@ -44,7 +44,8 @@ class Programme:
             drawn = [pair for pair in product(SIGNALS, MOMENTS) for _ in range(self.each)]
         else:
             drawn = [("SIGKILL", at) for at in rng.sample(MOMENTS, min(len(MOMENTS), self.kills // 2))]
-            drawn += [(signal, at) for signal in ("SIGSTOP", "SIGTERM") for at in rng.sample(MOMENTS, 2)]
+            drawn += [("SIGTERM", at) for at in rng.sample(MOMENTS, 2)]
+            drawn += [("SIGSTOP", at) for at in (COMMITTING, rng.choice(MOMENTS))]  # where a zombie could do most
         found = [Moment(signal, at, rng.randint(1, 6), 0.0) for signal, at in drawn]
         at_milestones = sum(signal == "SIGKILL" for signal, _ in drawn)
         found += [_any_time(rng, "SIGKILL") for _ in range(self.kills - at_milestones)]

@@ -29,6 +29,7 @@ _LEAST = 6
 _BATCH = 20
 _CALM_S = 120.0
 """All must be done so long after the last trouble."""
+_TELL_S = 20.0
 Tell = Callable[[str], None]
 
 
@@ -104,7 +105,7 @@ class Outcome:
             f"chaos {self.stack}: jobs {verdict.jobs}, "
             f"kills {self.signals.get('SIGKILL', 0)} ({by_signal}; {troubles}), "
             f"lost {len(verdict.lost)}, mixed {len(verdict.mixed)}, visible duplicates {len(verdict.duplicates)}, "
-            f"wrongly dead {len(verdict.wrongly_dead)}, "
+            f"wrongly dead {len(verdict.wrongly_dead)}, charged {len(verdict.charged)}, "
             f"work repeated {self.repeated} ({self.repeated / max(1, self.needed):.1%}), "
             f"{self.restarts} restarts, {self.took_s:.0f} s"
         )
@@ -155,6 +156,7 @@ class _Storm:
     tell: Tell
     never: threading.Event = field(default_factory=threading.Event)
     looked_at: float = 0.0
+    told_at: float = 0.0
     moments: int = 0
 
     def run(self) -> None:
@@ -193,7 +195,8 @@ class _Storm:
         count = max(count, _LEAST - waiting)
         if count > 0:
             self.publisher.publish(count)
-        if published // 500 < len(self.publisher.jobs) // 500:
+        if time.monotonic() > self.told_at + _TELL_S:
+            self.told_at = time.monotonic()
             self.tell(f"{published} jobs published, {self.fleet.moments_left} moments to come, {waiting} waiting")
 
     def _raged_out(self) -> bool:

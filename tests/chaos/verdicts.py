@@ -75,6 +75,7 @@ def _done(evidence: Evidence, job: Job) -> Words:
     assert terminal, f"nobody was told of {job.name}"
     assert {event["type"] for event in terminal} == {"transcription.completed"}
     assert record.result is not None
+    assert record.result.data.attempt == document.attempt.number, "the answer is not about this transcript"
     assert record.result.id in {event["id"] for event in terminal}
     return words
 
@@ -97,12 +98,14 @@ class Verdict:
     duplicates: list[str] = field(default_factory=list)
     """More than one answer: different terminal events."""
     wrongly_dead: list[str] = field(default_factory=list)
+    charged: list[str] = field(default_factory=list)
+    """Jobs that a failure was counted for, though none was their own."""
     left: list[str] = field(default_factory=list)
     """Still with the broker."""
 
     @property
     def faults(self) -> list[str]:
-        return [*self.lost, *self.mixed, *self.duplicates, *self.wrongly_dead, *self.left]
+        return [*self.lost, *self.mixed, *self.duplicates, *self.wrongly_dead, *self.charged, *self.left]
 
 
 def judge(evidence: Evidence, jobs: Sequence[Job], poison: Sequence[Job]) -> Verdict:
@@ -119,6 +122,8 @@ def judge(evidence: Evidence, jobs: Sequence[Job], poison: Sequence[Job]) -> Ver
         if record is None or record.state is not JobState.DONE or not evidence.terminal.get(job.id):
             verdict.lost.append(f"{job.name} {job.id}: {record.state if record else 'no record'}")
             continue
+        if record.failures:
+            verdict.charged.append(f"{job.name} {job.id}: {record.failures} failures, {record.crashes} crashes")
         try:
             _done(evidence, job)
         except (AssertionError, KeyError, ValueError) as error:

@@ -70,7 +70,13 @@ class KafkaHarness:
     def abandon(self, worker: Broker) -> None:
         """A client can't be destroyed unclosed without taking the process along; to the group, one that stops polling
         is as dead. Processes that are killed are in tests/integration/test_kafka_broker_faults.py."""
+        assert isinstance(worker, KafkaBroker)
+        membership = worker._poller._membership
         self._stop_polling(worker)
+        if membership is not None:  # else it has never joined
+            member = membership._consumer.memberid()
+            group = self.settings.group
+            until(lambda: member not in self.kafka.members(group), "the group has put it out")
 
     def _stop_polling(self, worker: Broker) -> threading.Event:
         assert isinstance(worker, KafkaBroker)

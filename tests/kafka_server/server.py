@@ -4,10 +4,11 @@ import random
 import socket
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     NewTopic,
@@ -25,7 +26,16 @@ _ANSWERS_S = 60.0
 _REQUEST_S = 30.0
 # Below the ports that a system gives to clients: while the broker is down, one of them could take its port.
 _PORTS = range(21_000, 32_000)
+_COMING = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
 T = TypeVar("T")
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +121,22 @@ class KafkaServer:
         partitions = self._admin.list_topics(topic, timeout=_REQUEST_S).topics[topic].partitions
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         asked = {TopicPartition(topic, number): latest for number in partitions}
-        found = self._admin.list_offsets(asked, request_timeout=_REQUEST_S)
-        return {one.partition: answer.result().offset for one, answer in found.items()}
+        found = self._patiently(lambda: self._admin.list_offsets(asked, request_timeout=_REQUEST_S))
+        return {one.partition: answer.offset for one, answer in found.items()}
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """What a group has committed, by partition; those without a commit left out."""
         asked = ConsumerGroupTopicPartitions(group)
-        answer = self._admin.list_consumer_group_offsets([asked], request_timeout=_REQUEST_S)[group].result()
+        answer = self._patiently(lambda: self._admin.list_consumer_group_offsets([asked], request_timeout=_REQUEST_S))[
+            group
+        ]
         return {one.partition: one.offset for one in answer.topic_partitions if one.topic == topic and one.offset >= 0}
 
     def members(self, group: str) -> Mapping[str, frozenset[int]]:
         """The partitions of each member of a group, as the broker sees it, by member id."""
-        answer = self._admin.describe_consumer_groups([group], request_timeout=_REQUEST_S)[group].result()
+        answer = self._patiently(lambda: self._admin.describe_consumer_groups([group], request_timeout=_REQUEST_S))[
+            group
+        ]
         return {
             member.member_id: frozenset(one.partition for one in member.assignment.topic_partitions)
             for member in answer.members
@@ -135,6 +149,22 @@ class KafkaServer:
         except AssertionError:
             words = self._machine.log() if self._machine else ""
             raise NotToBeHad(f"{self.kind} at {self.bootstrap} does not answer\n{words}") from None
+
+    def _patiently(self, ask: Callable[[], Mapping[Key, Future[Any]]]) -> dict[Key, Any]:
+        """The answers. A broker that has just come back knows its topics sooner than the rest."""
+        answers: dict[Key, Any] = {}
+
+        def asked() -> bool:
+            try:
+                answers.update({key: answer.result() for key, answer in ask().items()})
+            except KafkaException as error:
+                if error.args[0].code() not in _COMING:
+                    raise
+                return False
+            return True
+
+        self._until(asked, "knows its groups and leaders")
+        return answers
 
     def _answers(self) -> bool:
         try:

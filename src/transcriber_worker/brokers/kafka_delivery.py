@@ -18,7 +18,7 @@ class Republish(Protocol):
 
 class KafkaDelivery:
     """A `Delivery`. There is no lease: who has the partition has its messages. A job whose partition has moved goes on;
-    its record keeps the new owner waiting, and ending the delivery counts should the partition return."""
+    its record keeps the new owner waiting, and ending the delivery counts only if the partition has come back."""
 
     def __init__(self, parcel: Parcel, intake: Intake, hold_s: float, republish: Republish) -> None:
         self._parcel = parcel

@@ -70,9 +70,11 @@ class Membership:
 
     def no_place_to_begin(self, partition: int, offset: int | None) -> None:
         """The offset to go on at is not in the log: there was no commit yet (None), or retention was faster."""
+        begun = self._starts.get(partition)
         if offset is None or offset < 0:
-            self._start_at(partition, OFFSET_BEGINNING)
-        else:
+            if begun is None:
+                self._start_at(partition, OFFSET_BEGINNING)
+        elif begun is None or offset >= begun:  # else it was said before the partition was given its place
             self._astray[partition] = offset
             self._find_astray()
 

@@ -40,8 +40,8 @@ class Intake:
         self._early: list[Parcel] = []
         self._open: dict[tuple[int, int], Parcel] = {}
         self._done: dict[tuple[int, int, int], None] = {}
-        """What was finished and perhaps not committed, by partition, offset and timestamp, oldest first: it is not
-        begun again when its partition was away for a while."""
+        """What was finished while it was ours, and perhaps not committed, by partition, offset and timestamp, oldest
+        first: it is not begun again when its partition was away for a moment."""
         self._shut = False
         self._polled_at = float("-inf")
         self.arrived = threading.Event()
@@ -109,7 +109,7 @@ class Intake:
         partitions may be somebody else's by now."""
         with self._lock:
             self._release()
-            behind = self._clock.monotonic() - self._polled_at > self._settings.session_timeout_s
+            behind = self._is_behind()
             taken = [] if behind else [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
             for parcel in taken:
                 self._open[parcel.partition, parcel.offset] = parcel
@@ -130,7 +130,7 @@ class Intake:
             return self._is_open(parcel) and parcel.partition in self._partitions
 
     def finish(self, parcel: Parcel) -> None:
-        """Done for good; counts where its partition is ours, or as soon as it is again."""
+        """Done for good; counts where its partition is ours."""
         with self._lock:
             self._close(parcel)
 
@@ -241,9 +241,14 @@ class Intake:
         if not self._is_open(parcel):
             return
         del self._open[parcel.partition, parcel.offset]
-        self._done[parcel.partition, parcel.offset, parcel.timestamp_ms] = None
-        if len(self._done) > MOST_DONE:
-            del self._done[next(iter(self._done))]
         mine = self._partitions.get(parcel.partition)
-        if mine is not None:
-            mine.tracker.finish(parcel.offset)
+        if mine is None:
+            return
+        mine.tracker.finish(parcel.offset)
+        if not self._is_behind():
+            self._done[parcel.partition, parcel.offset, parcel.timestamp_ms] = None
+            if len(self._done) > MOST_DONE:
+                del self._done[next(iter(self._done))]
+
+    def _is_behind(self) -> bool:
+        return self._clock.monotonic() - self._polled_at > self._settings.session_timeout_s

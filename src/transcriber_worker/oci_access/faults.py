@@ -62,7 +62,7 @@ def fault_of(error: BaseException) -> Fault | None:
     """What an exception of the SDK, or of what it is built on, means; None where it is somebody else's."""
     if isinstance(error, ServiceError):
         by_status = Fault.INVALID if 400 <= error.status < 500 else Fault.DOWN
-        return _BY_CODE.get(error.code) or _BY_STATUS.get(error.status, by_status)
+        return _BY_CODE.get(code_of(error) or "") or _BY_STATUS.get(error.status, by_status)
     if isinstance(error, _NO_ANSWER):
         return Fault.DOWN
     if isinstance(error, ClientError):
@@ -75,7 +75,7 @@ def fault_of(error: BaseException) -> Fault | None:
 
 def code_of(error: BaseException) -> str | None:
     """The service's own code, such as `ObjectNotFound`; None where it gave none, as in every answer to a HEAD."""
-    return error.code if isinstance(error, ServiceError) else None
+    return error.code if isinstance(error, ServiceError) and isinstance(error.code, str) else None
 
 
 def describe(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Ways to prove who the worker is, each from what its environment gives it. Nothing is guessed beyond `auth: auto`."""
 
+import configparser
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -48,8 +49,9 @@ def open_credentials(settings: OciSettings, retries: BoundedRetries) -> Credenti
         raise
     except Exception as error:  # the SDK has no common base for what may be wrong with credentials
         unreachable = fault_of(error) not in (None, Fault.CREDENTIALS)
-        reason = describe(error) if unreachable else f"{type(error).__name__}: {error}"
-        raise _refused(f"oci.auth {auth.value}: {_HINTS[auth]} ({reason})") from error
+        reason = describe(error) if unreachable else _told(error)
+        # No colon after the name: what masks secrets in log lines would take the rest for a key.
+        raise _refused(f"with oci.auth {auth.value} there are no credentials: {_HINTS[auth]} ({reason})") from error
 
 
 def _detected(settings: OciSettings) -> OciAuth:
@@ -137,6 +139,12 @@ def _key_text(config: Mapping[str, Any]) -> str:
     key = Path(config["key_file"]).expanduser().read_text(encoding="ascii").strip()
     _mask(key)
     return key
+
+
+def _told(error: Exception) -> str:
+    """Without the lines of the configuration file that its parser quotes: they may be the key, or its pass phrase."""
+    kind = type(error).__name__
+    return kind if isinstance(error, configparser.Error) else f"{kind}, {error}"
 
 
 def _mask(secret: str) -> None:

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from transcriber_worker.domain.uri import ObjectUri
 
+LARGEST_READ_BYTES = 64 * 1024 * 1024
+"""`read` keeps an object in memory: none of ours is as large as that, whoever else may put objects in their place."""
+
 
 class ObjectNotFound(Exception):
     """There is no such object, or this worker may not see it."""
@@ -54,7 +57,8 @@ class ObjectStore(Protocol):
         ...
 
     def read(self, uri: ObjectUri) -> tuple[bytes, ObjectInfo]:
-        """A small object (records, transcripts) and the version it came from; raises `ObjectNotFound`."""
+        """A small object (records, transcripts) and the version it came from; raises `ObjectNotFound`, and `RejectJob`
+        for more than `LARGEST_READ_BYTES`."""
         ...
 
     def download(self, uri: ObjectUri, path: Path, *, etag: str) -> ObjectInfo:

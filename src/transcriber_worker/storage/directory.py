@@ -16,7 +16,15 @@ from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, Reason, RejectJob, RetryJob
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.files.durable import make_directories, sync_directory, write_synced
-from transcriber_worker.storage.base import Condition, ConditionFailed, IfAbsent, IfMatch, ObjectInfo, ObjectNotFound
+from transcriber_worker.storage.base import (
+    LARGEST_READ_BYTES,
+    Condition,
+    ConditionFailed,
+    IfAbsent,
+    IfMatch,
+    ObjectInfo,
+    ObjectNotFound,
+)
 from transcriber_worker.storage.file_copy import copy_content
 from transcriber_worker.storage.file_lock import file_lock
 
@@ -61,6 +69,9 @@ class DirectoryStore:
     def read(self, uri: ObjectUri) -> tuple[bytes, ObjectInfo]:
         with _reading(uri), closing(self._open(uri)) as file:
             before = os.fstat(file.fileno())
+            if before.st_size > LARGEST_READ_BYTES:
+                message = f"{uri} has {before.st_size} bytes, too many for a transcript: move it away"
+                raise RejectJob(Reason.OUTPUT_NOT_ALLOWED, message)
             body = file.readall()
             after = os.fstat(file.fileno())
         if etag_of(before) != etag_of(after) or len(body) != after.st_size:

@@ -14,13 +14,11 @@ import httpcore
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, PauseReason, Reason, RejectJob
 from transcriber_worker.domain.uri import ObjectUri
-from transcriber_worker.storage.base import Condition, ObjectInfo, ObjectNotFound
+from transcriber_worker.storage.base import LARGEST_READ_BYTES, Condition, ObjectInfo, ObjectNotFound
 from transcriber_worker.storage.https_download import Download, compressed
 from transcriber_worker.storage.https_exchange import Answer, Exchange, host_of, refuse
 from transcriber_worker.storage.https_network import Pace, VettedNetwork
 
-LARGEST_READ_BYTES = 64 * 1024 * 1024
-"""`read` keeps an object in memory: none of this size is one of ours."""
 _HEAD_IS_FINAL = (404, 408, 410, 425, 429)
 
 
@@ -89,7 +87,7 @@ class HttpsStore:
 
     @contextmanager
     def _exchange(self, uri: ObjectUri) -> Iterator[Exchange]:
-        if uri.is_prefix:
+        if uri.is_prefix and any(prefix.contains(uri) for prefix in self._allowed):
             raise ObjectNotFound(f"{host_of(uri)}: the URL names a folder, not an object")
         pace = Pace(self._clock, self._timeout_s)
         with closing(Exchange(self._network, self._tls, self._allowed, self._timeout_s, pace)) as exchange:

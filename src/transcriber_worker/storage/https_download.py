@@ -35,18 +35,18 @@ class Download:
         """Of the answer that the bytes in the file began with; None where they are of no use."""
         self._begun = False
         self._breaks = 0
+        self._furthest_bytes = 0
         self._digest = hashlib.md5(usedforsecurity=False)
 
     def run(self) -> ObjectInfo:
         """Fetch all of it. Raises `ConditionFailed` for another version, `ObjectNotFound`, and the domain's errors."""
         while True:
-            before = self._file.tell()
             try:
                 return self._attempt()
             except EnvironmentDown as error:
                 if not self._begun:  # not even the beginning of it
                     raise
-                self._note_break(error, self._file.tell() - before)
+                self._note_break(error)
 
     def _attempt(self) -> ObjectInfo:
         """One request, for all or for the rest."""
@@ -103,7 +103,10 @@ class Download:
         if headers.version(size_bytes or 0) != self._etag:
             raise self._replaced()
 
-    def _note_break(self, error: EnvironmentDown, gained_bytes: int) -> None:
+    def _note_break(self, error: EnvironmentDown) -> None:
+        # What had come before, and comes again from the beginning, is no progress.
+        gained_bytes = self._file.tell() - self._furthest_bytes
+        self._furthest_bytes = max(self._furthest_bytes, self._file.tell())
         self._breaks = 0 if gained_bytes >= PROGRESS_BYTES else self._breaks + 1
         if self._breaks > BREAKS:
             if isinstance(error, _Spoilt):  # the host is well; it is this object that never comes right

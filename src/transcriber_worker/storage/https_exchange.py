@@ -190,5 +190,7 @@ def _headers(response: httpcore.Response) -> Headers:
 
 
 def _told(error: Exception) -> str:
-    """Why, in one short line; such messages hold no URL."""
-    return (str(error) or type(error).__name__)[:200]
+    """Why, in one short line. Without what the host sent, which a protocol error quotes after a colon: one that echoes
+    its request would have the URL told."""
+    text = str(error).partition(":")[0] if isinstance(error, httpcore.ProtocolError) else str(error)
+    return (text or type(error).__name__)[:200]

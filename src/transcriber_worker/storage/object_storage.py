@@ -1,9 +1,10 @@
 """Objects in OCI Object Storage: `oci://bucket@namespace/name`, with conditional writes decided by the service."""
 
+import errno
 import secrets
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from io import FileIO
@@ -15,7 +16,15 @@ from transcriber_worker.domain.errors import EnvironmentDown, Reason, RejectJob
 from transcriber_worker.domain.uri import InvalidUri, ObjectUri
 from transcriber_worker.oci_access.access import OciAccess, Renewing
 from transcriber_worker.oci_access.faults import Fault, code_of, fault_of
-from transcriber_worker.storage.base import Condition, ConditionFailed, IfAbsent, IfMatch, ObjectInfo, ObjectNotFound
+from transcriber_worker.storage.base import (
+    LARGEST_READ_BYTES,
+    Condition,
+    ConditionFailed,
+    IfAbsent,
+    IfMatch,
+    ObjectInfo,
+    ObjectNotFound,
+)
 from transcriber_worker.storage.object_storage_answers import BrokenBody, chunks, info_of, md5, md5_of
 from transcriber_worker.storage.object_storage_download import Download, RangeRefused, full_disk
 from transcriber_worker.storage.object_storage_errors import OBJECT_NOT_FOUND, fail_changing, fail_reading
@@ -54,10 +63,13 @@ class ObjectStorageStore:
     def read(self, uri: ObjectUri) -> tuple[bytes, ObjectInfo]:
         for _ in range(READS):
             answer = self._get(uri)
-            info = self._known(uri, answer)
             try:
                 with closing(chunks(answer.data, self._clock)) as parts:
-                    body = b"".join(parts)
+                    info = self._known(uri, answer)
+                    if info.size_bytes > LARGEST_READ_BYTES:
+                        message = f"{uri} has {info.size_bytes} bytes, too many for a transcript: move it away"
+                        raise RejectJob(Reason.OUTPUT_NOT_ALLOWED, message)
+                    body = _whole(parts, info.size_bytes)
             except BrokenBody:
                 self._pause()
                 continue
@@ -140,8 +152,10 @@ class ObjectStorageStore:
         def ask(client: Any) -> Any:
             options = {"prefix": prefix.key, "limit": PAGE, "fields": "name"} | ({"start": start} if start else {})
             page = client.list_objects(namespace, bucket, retry_strategy=self._once, **options).data
-            if page.objects is None:
-                raise ConnectionError("the answer is no list")
+            objects = getattr(page, "objects", None)
+            goes_on = getattr(page, "next_start_with", None) != start or not start
+            if objects is None or not goes_on or not all(isinstance(getattr(it, "name", None), str) for it in objects):
+                raise ConnectionError(errno.EPROTO, "the answer is no list")
             return page
 
         try:
@@ -176,7 +190,7 @@ class ObjectStorageStore:
                 lambda client: client.get_object(*name, **options), self._downloads if etag else self._small
             )
         except Exception as error:
-            if fault_of(error) is Fault.RANGE:
+            if fault_of(error) is Fault.RANGE and start:
                 raise RangeRefused(f"nothing from byte {start} on") from error
             fail_reading(error, uri)
 
@@ -217,6 +231,16 @@ class ObjectStorageStore:
 
     def _pause(self) -> None:
         self._clock.wait(threading.Event(), _PAUSE_S)
+
+
+def _whole(parts: Iterable[bytes], size_bytes: int) -> bytes:
+    """The body that is `size_bytes` long; raises `BrokenBody` for one that goes on."""
+    body = bytearray()
+    for part in parts:
+        body += part
+        if len(body) > size_bytes:
+            raise BrokenBody("more bytes than its headers say")
+    return bytes(body)
 
 
 def _match(condition: Condition) -> dict[str, str]:

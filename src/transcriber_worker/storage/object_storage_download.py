@@ -47,13 +47,14 @@ class Download:
     def run(self) -> ObjectInfo:
         """Fetch all of it and compare size and checksum. Raises what `get` raises, `ConditionFailed`, and
         `EnvironmentDown` where the store brings nothing more or nothing right, or the disk takes no more."""
-        barren = restarts = 0
+        barren = restarts = furthest = 0
         while True:
-            before = self._received
             try:
                 info = self._attempt()
             except BrokenBody as broken:
-                barren = 0 if self._received - before >= PROGRESS_BYTES else barren + 1
+                # What had come before, and comes again after a restart, is no progress.
+                barren = 0 if self._received - furthest >= PROGRESS_BYTES else barren + 1
+                furthest = max(furthest, self._received)
                 if barren >= BARREN_ATTEMPTS:
                     raise EnvironmentDown(f"{self._uri}: the download breaks again and again: {broken}") from broken
                 self._clock.wait(threading.Event(), _PAUSE_S * 2**barren)

@@ -20,6 +20,13 @@ STUCK_S = 180.0
 """A look at the broker that takes longer hangs: its own timeouts are shorter."""
 
 
+def _counted(backlog: Backlog) -> Backlog:
+    """Raises where a service left out a figure, or told one that can't be: then nothing is known."""
+    if min(backlog.waiting, backlog.in_flight, backlog.dead_letters or 0) < 0:
+        raise ValueError("fewer messages than none")
+    return backlog
+
+
 class QueueExporter:
     """Keeps the latest figures. `look` and `run` are for one thread; the rest is thread-safe."""
 
@@ -45,7 +52,7 @@ class QueueExporter:
         """Ask the broker once. Whatever goes wrong, the next look may go well."""
         self._turned_at = self._clock.monotonic()
         try:
-            backlog = self._reader.read()
+            backlog = _counted(self._reader.read())
         except EnvironmentDown as error:
             self._failed(str(error), error.part.value)
         except Exception as error:  # a bug, which must not end the only one who can wake the workers

@@ -222,3 +222,17 @@ class _HurriedClock(ManualClock):
     def monotonic(self) -> float:
         self.advance(1.0)
         return super().monotonic()
+
+
+def test_bytes_that_came_before_a_restart_are_no_progress(
+    emu: Emulator, store: ObjectStorageStore, uri: ObjectUri, scratch: Path
+) -> None:
+    """Else a download whose rest is refused each time begins anew without end."""
+    etag = emu.put_object(BUCKET, NAME, BODY)
+    for number in range(20):
+        emu.fault(FaultKind.ANSWER, "GetObject", skip=1 + number, status=416, code="InvalidRange")
+    emu.fault(FaultKind.RESET_BODY, "GetObject", times=None, at_bytes=600_000)
+
+    with pytest.raises(EnvironmentDown, match="breaks again and again"):
+        store.download(uri, scratch / "source", etag=etag)
+    assert asked(emu, "GetObject") < 20

@@ -98,3 +98,9 @@ def test_codes_are_the_service_s_own() -> None:
     assert code_of(service_error(404, "ObjectNotFound")) == "ObjectNotFound"
     assert code_of(service_error(404)) is None
     assert code_of(ValueError()) is None
+
+
+def test_a_code_that_is_no_text_says_nothing() -> None:
+    """Whatever stands between us and the service may answer any JSON."""
+    assert fault_of(ServiceError(503, ["x"], {}, "")) is Fault.DOWN
+    assert code_of(ServiceError(503, ["x"], {}, "")) is None

@@ -116,7 +116,6 @@ class TestConfigurationFile:
         assert "key file" in told
         assert "AAAA" not in told
 
-
     @pytest.mark.parametrize("auth", ["api_key", "session_token"])
     @pytest.mark.parametrize(
         "text",
