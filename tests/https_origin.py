@@ -331,8 +331,17 @@ class Internet:
         *,
         timeout_s: float = 20.0,
         max_bytes: int = 1 << 30,
+        download_timeout_s: float = float("inf"),
     ) -> HttpsStore:
         """A store that takes the origin for the hosts it has names for."""
         prefixes = [ObjectUri.parse(text) for text in allowed]
         network = VettedNetwork(self.names, self.dialler)
-        return HttpsStore(prefixes, timeout_s, clock, max_bytes=max_bytes, network=network, tls=self.origin.trust())
+        return HttpsStore(
+            prefixes,
+            timeout_s,
+            clock,
+            max_bytes=max_bytes,
+            download_timeout_s=download_timeout_s,
+            network=network,
+            tls=self.origin.trust(),
+        )

@@ -30,7 +30,7 @@ class ObjectStorageHarness:
 
 
 def _open(settings: OciSettings) -> ObjectStore:
-    return ObjectStorageStore(OciAccess(settings, SystemClock()), SystemClock())
+    return ObjectStorageStore(OciAccess(settings, SystemClock()), SystemClock(), 1200.0)
 
 
 @pytest.fixture(scope="module")

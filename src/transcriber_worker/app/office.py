@@ -97,7 +97,7 @@ def _store(settings: Settings, places: Places, access: Callable[[], OciAccess], 
     if by_scheme["oci"]:
         from transcriber_worker.storage.object_storage import ObjectStorageStore
 
-        stores["oci"] = ObjectStorageStore(access(), clock)
+        stores["oci"] = ObjectStorageStore(access(), clock, settings.storage.download_timeout_s)
     if by_scheme["https"]:
         from transcriber_worker.storage.https import HttpsStore
 
@@ -106,6 +106,7 @@ def _store(settings: Settings, places: Places, access: Callable[[], OciAccess], 
             settings.storage.https_timeout_s,
             clock,
             max_bytes=settings.storage.max_source_bytes,
+            download_timeout_s=settings.storage.download_timeout_s,
         )
     return StoreRouter(stores)
 

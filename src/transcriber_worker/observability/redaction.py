@@ -19,7 +19,7 @@ _MIN_SECRET_CHARS = 4
 
 _URL = re.compile(r"""\b(https?|wss?):(?:\\?/){2}([^\s/?#"'<>\\]*)([/?#\\][^\s"'<>]*)?""", re.IGNORECASE)
 _QUOTED_URL = re.compile(r"""\b(https?)%3a%2f%2f[^\s"'<>]*""", re.IGNORECASE)
-_NAMED = r"password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|signature|credential"
+_NAMED = r"password|passwd|pass_?phrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|signature|credential"
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
     # A header's value may hold spaces and quotes (OCI request signing), so the rest of its line goes.

@@ -11,6 +11,8 @@ from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import JobCancelled, LeaseLost
 
+_SHORTEST_WAIT_S = 0.1
+
 
 class Renewable(Protocol):
     """What keeps a job ours, beside the broker's lease: its claim."""
@@ -106,5 +108,9 @@ class Heartbeat:
             self._on_renewed()
 
     def _run(self, beat: Callable[[], None]) -> None:
-        while not self._clock.wait(self._stop, self._interval_s):
+        wait_s = self._interval_s
+        while not self._clock.wait(self._stop, wait_s):
+            began = self._clock.monotonic()
             beat()
+            # A beat that waited for a silent service must not put off the next one.
+            wait_s = max(_SHORTEST_WAIT_S, self._interval_s - (self._clock.monotonic() - began))

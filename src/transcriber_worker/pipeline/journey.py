@@ -24,7 +24,7 @@ from transcriber_worker.pipeline.progress import JobProgress
 from transcriber_worker.pipeline.scratch import Scratch
 from transcriber_worker.pipeline.sources import Sources
 from transcriber_worker.settings import Settings
-from transcriber_worker.storage.base import ConditionFailed, ObjectInfo, ObjectNotFound
+from transcriber_worker.storage.base import ConditionFailed, ObjectInfo
 from transcriber_worker.transcript.assemble import HeardPart, assemble
 from transcriber_worker.transcript.compose import compose, source_of
 from transcriber_worker.transcript.document import Attempt, EngineIdentity, TranscriptDocument
@@ -130,8 +130,6 @@ class Journey:
                 self._sources.download(trip.job, path, source.info.etag)
             except ConditionFailed:
                 raise RetryJob("the source changed while it was downloaded", delay_s=0.0) from None
-            except ObjectNotFound:
-                raise RejectJob(Reason.SOURCE_NOT_FOUND, "the source vanished before it was downloaded") from None
         trip.findings.source_bytes = source.info.size_bytes
         trip.cancel.raise_if_cancelled()
         return path

@@ -32,7 +32,7 @@ class StorageSettings(Section):
     source_patience_s: float = Field(
         21_600.0,
         ge=0,
-        description="How long a source's host or bucket may be down before its jobs are charged with it.",
+        description="How long a source, its host or its bucket may be down or forbidden before its job is charged with it.",
     )
     doubtful_sources: int = Field(
         3,
@@ -41,7 +41,14 @@ class StorageSettings(Section):
         description="So many different jobs in a row whose source is missing or forbidden are taken for a fault of our own access where the prefix can't be listed either: the intake pauses.",
     )
     doubt_s: float = Field(
-        900.0, ge=0, description="How long that is believed before such sources count as missing after all."
+        900.0,
+        ge=0,
+        description="How long fewer than that are doubted before they count as missing after all; as many wait for source_patience_s.",
+    )
+    download_timeout_s: float = Field(
+        1200.0,
+        gt=0,
+        description="How long one download may take in all; a job whose source takes longer is charged with it.",
     )
     https_timeout_s: float = Field(60.0, gt=0, le=600, description="https sources: longest silence of a host.")
     lock_timeout_s: float = Field(

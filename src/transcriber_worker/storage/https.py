@@ -15,6 +15,7 @@ from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, PauseReason, Reason, RejectJob
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.storage.base import LARGEST_READ_BYTES, Condition, ObjectInfo, ObjectNotFound
+from transcriber_worker.storage.deadline import Deadline
 from transcriber_worker.storage.https_download import Download, compressed
 from transcriber_worker.storage.https_exchange import Answer, Exchange, host_of, refuse
 from transcriber_worker.storage.https_network import Pace, VettedNetwork
@@ -38,6 +39,7 @@ class HttpsStore:
         clock: Clock,
         *,
         max_bytes: int,
+        download_timeout_s: float,
         network: httpcore.NetworkBackend | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -45,6 +47,7 @@ class HttpsStore:
         self._timeout_s = timeout_s
         self._clock = clock
         self._max_bytes = max_bytes
+        self._download_timeout_s = download_timeout_s
         self._network = network or VettedNetwork()
         self._tls = tls or httpcore.default_ssl_context()
 
@@ -70,7 +73,8 @@ class HttpsStore:
         with self._exchange(uri) as exchange, _scratch_errors(path):
             try:
                 with unfinished.open("xb", buffering=0) as file:
-                    info = Download(exchange, uri, etag, file, self._max_bytes, self._clock).run()
+                    deadline = Deadline(self._clock, self._download_timeout_s)
+                    info = Download(exchange, uri, etag, file, self._max_bytes, self._clock, deadline).run()
                 unfinished.replace(path)
             finally:
                 unfinished.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, Reason, RejectJob, RetryJob
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.storage.base import ConditionFailed, ObjectInfo
+from transcriber_worker.storage.deadline import Deadline
 from transcriber_worker.storage.https_exchange import Answer, BrokenBody, Exchange, host_of, refuse
 from transcriber_worker.storage.https_version import Headers
 
@@ -23,7 +24,14 @@ class Download:
     `max_bytes`: what a host sends beyond is not stored."""
 
     def __init__(
-        self, exchange: Exchange, uri: ObjectUri, etag: str, file: FileIO, max_bytes: int, clock: Clock
+        self,
+        exchange: Exchange,
+        uri: ObjectUri,
+        etag: str,
+        file: FileIO,
+        max_bytes: int,
+        clock: Clock,
+        deadline: Deadline,
     ) -> None:
         self._exchange = exchange
         self._uri = uri
@@ -31,6 +39,7 @@ class Download:
         self._file = file
         self._max_bytes = max_bytes
         self._clock = clock
+        self._deadline = deadline
         self._head: Headers | None = None
         """Of the answer that the bytes in the file began with; None where they are of no use."""
         self._begun = False
@@ -85,6 +94,7 @@ class Download:
 
     def _store(self, answer: Answer) -> None:
         for chunk in answer.body:
+            self._deadline.check()
             if self._file.tell() + len(chunk) > self._max_bytes:
                 raise self._too_large()
             self._file.write(chunk)
@@ -112,6 +122,7 @@ class Download:
             if isinstance(error, _Spoilt):  # the host is well; it is this object that never comes right
                 raise RetryJob(str(error)) from error
             raise error
+        self._deadline.check()
         self._clock.wait(threading.Event(), PAUSE_S * 2**self._breaks)
 
     def _spoilt(self, why: str) -> "_Spoilt":

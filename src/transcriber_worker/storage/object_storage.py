@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from transcriber_worker.storage.base import (
     ObjectInfo,
     ObjectNotFound,
 )
+from transcriber_worker.storage.deadline import Deadline
 from transcriber_worker.storage.object_storage_answers import BrokenBody, chunks, info_of, md5, md5_of
 from transcriber_worker.storage.object_storage_download import Download, RangeRefused, full_disk
 from transcriber_worker.storage.object_storage_errors import OBJECT_NOT_FOUND, fail_changing, fail_reading
@@ -48,7 +50,7 @@ Name = tuple[str, str, str]
 class ObjectStorageStore:
     """An `ObjectStore` for `oci://` URIs. Thread-safe. Needs the permissions to inspect, read and manage objects."""
 
-    def __init__(self, access: OciAccess, clock: Clock) -> None:
+    def __init__(self, access: OciAccess, clock: Clock, download_timeout_s: float) -> None:
         self._downloads: Renewing[Any] = Renewing(access, access.object_storage)
         self._uploads: Renewing[Any] = Renewing(access, lambda: access.object_storage(upload_s=LARGE_UPLOAD_S))
         self._small: Renewing[Any] = Renewing(access, lambda: access.object_storage(longest_silence_s=SILENCE_S))
@@ -56,6 +58,7 @@ class ObjectStorageStore:
         self._once = replace(access.retries, attempts=1)
         """For calls whose every single failure we have to see."""
         self._clock = clock
+        self._download_timeout_s = download_timeout_s
 
     def head(self, uri: ObjectUri) -> ObjectInfo:
         return self._known(uri, self._head(uri))
@@ -81,9 +84,9 @@ class ObjectStorageStore:
         unfinished = path.with_name(f".{secrets.token_hex(8)}.tmp")
         try:
             with FileIO(unfinished, "xb") as file:
-                info = Download(
-                    uri, etag, file, lambda start: self._get(uri, etag=etag, start=start), self._clock
-                ).run()
+                deadline = Deadline(self._clock, self._download_timeout_s)
+                get = partial(self._rest, uri, etag)
+                info = Download(uri, etag, file, get, self._clock, deadline).run()
             unfinished.replace(path)
         except OSError as error:
             raise full_disk(path, error) from error
@@ -193,6 +196,9 @@ class ObjectStorageStore:
             if fault_of(error) is Fault.RANGE and start:
                 raise RangeRefused(f"nothing from byte {start} on") from error
             fail_reading(error, uri)
+
+    def _rest(self, uri: ObjectUri, etag: str, start: int) -> Any:
+        return self._get(uri, etag=etag, start=start)
 
     def _insist(self, operation: Callable[[Any], Any], client: Renewing[Any] | None = None) -> Any:
         """The answer of a call; a 404 that is not the object's own is asked again."""

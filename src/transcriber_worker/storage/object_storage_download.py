@@ -13,6 +13,7 @@ from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, PauseReason
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.storage.base import ConditionFailed, ObjectInfo
+from transcriber_worker.storage.deadline import Deadline
 from transcriber_worker.storage.object_storage_answers import BrokenBody, chunks, info_of, md5_of
 
 PROGRESS_BYTES = 256 * 1024
@@ -34,12 +35,13 @@ class RangeRefused(BrokenBody):
 class Download:
     """One download into `file`, which is empty. Not thread-safe."""
 
-    def __init__(self, uri: ObjectUri, etag: str, file: FileIO, get: Get, clock: Clock) -> None:
+    def __init__(self, uri: ObjectUri, etag: str, file: FileIO, get: Get, clock: Clock, deadline: Deadline) -> None:
         self._uri = uri
         self._etag = etag
         self._file = file
         self._get = get
         self._clock = clock
+        self._deadline = deadline
         self._received = 0
         self._digest = hashlib.md5(usedforsecurity=False)
         self._md5: str | None = None
@@ -57,6 +59,7 @@ class Download:
                 furthest = max(furthest, self._received)
                 if barren >= BARREN_ATTEMPTS:
                     raise EnvironmentDown(f"{self._uri}: the download breaks again and again: {broken}") from broken
+                self._deadline.check()
                 self._clock.wait(threading.Event(), _PAUSE_S * 2**barren)
                 continue
             if self._md5 in (None, base64.b64encode(self._digest.digest()).decode()):
@@ -88,6 +91,7 @@ class Download:
                 self._md5 = md5_of(answer.headers)
             size_bytes = start + info.size_bytes
             for chunk in body:
+                self._deadline.check()
                 self._write(chunk)
         if self._received != size_bytes:
             raise BrokenBody(f"it ended after {self._received} of {size_bytes} bytes")

@@ -214,9 +214,12 @@ def _limits(settings: Settings) -> Iterator[Problem]:
     if isinstance(media.processes, int) and media.processes < settings.engine.concurrency:
         message = f"fewer readers than engine.concurrency ({settings.engine.concurrency}) leave the engine idle"
         yield Problem("media.processes", message, "raise it, or set it to auto")
-    least_s = max(media.window_timeout_s, _SLOWEST * settings.engine.slab_s)
+    least_s = max(media.window_timeout_s, _SLOWEST * settings.engine.slab_s, settings.storage.download_timeout_s)
     if settings.observability.stall_s <= least_s:
-        message = "/livez would fail while a slow file is read (media.window_timeout_s) or a slab heard (engine.slab_s)"
+        message = (
+            "/livez would fail while a slow file is fetched (storage.download_timeout_s) or read "
+            "(media.window_timeout_s), or a slab heard (engine.slab_s)"
+        )
         yield Problem("observability.stall_s", message, f"raise it above {least_s:g}")
 
 

@@ -32,7 +32,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def store(emu: Emulator, clock: ManualClock, tmp_path: Path) -> ObjectStorageStore:
-    return ObjectStorageStore(make_access(emu, tmp_path, clock), clock)
+    return ObjectStorageStore(make_access(emu, tmp_path, clock), clock, 1200.0)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.integration.object_storage.bench import ATTEMPTS, BODY, BUCKET, NAME,
 from tests.oci_emulator.client import Emulator
 from tests.oci_emulator.faults import Effect, FaultKind
 from transcriber_worker.domain.clock import ManualClock
-from transcriber_worker.domain.errors import EnvironmentDown, PauseReason, Reason, RejectJob
+from transcriber_worker.domain.errors import EnvironmentDown, PauseReason, Reason, RejectJob, RetryJob
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.storage.base import ConditionFailed, ObjectNotFound
 from transcriber_worker.storage.object_storage import READS, ObjectStorageStore
@@ -82,11 +82,24 @@ class TestDownloads:
     ) -> None:
         """Each arrives within the read timeout, so only the rate tells; a second of this clock is an hour."""
         clock = _HurriedClock()
-        store = ObjectStorageStore(make_access(emu, tmp_path, clock), clock)
+        store = ObjectStorageStore(make_access(emu, tmp_path, clock), clock, float("inf"))
         etag = emu.put_object(BUCKET, NAME, BODY)
         emu.fault(FaultKind.DRIP, "GetObject", times=None, at_bytes=10, seconds=0.02)
 
         with pytest.raises(EnvironmentDown, match=r"only \d+ bytes in"):
+            store.download(uri, scratch / "call.wav", etag=etag)
+
+        assert list(scratch.iterdir()) == []
+
+    def test_one_that_takes_too_long_in_all_is_charged(
+        self, emu: Emulator, uri: ObjectUri, scratch: Path, tmp_path: Path
+    ) -> None:
+        clock = _HurriedClock()
+        store = ObjectStorageStore(make_access(emu, tmp_path, clock), clock, 1.0)
+        etag = emu.put_object(BUCKET, NAME, BODY)
+        emu.fault(FaultKind.DRIP, "GetObject", at_bytes=10, seconds=0.02)
+
+        with pytest.raises(RetryJob, match="took longer"):
             store.download(uri, scratch / "call.wav", etag=etag)
 
         assert list(scratch.iterdir()) == []

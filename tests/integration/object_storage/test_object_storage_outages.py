@@ -171,7 +171,7 @@ class TestRestarts:
         with emulator(tmp_path / "state") as emu, ThreadPoolExecutor(1) as threads:
             emu.create_bucket(BUCKET)
             uri = ObjectUri("oci", f"{BUCKET}@{emu.namespace}", NAME)
-            store = ObjectStorageStore(make_access(emu, tmp_path, clock), clock)
+            store = ObjectStorageStore(make_access(emu, tmp_path, clock), clock, 1200.0)
             store.write(uri, b"0", "text/plain", IfAbsent())
             counter = threads.submit(count, store, uri)
             try:

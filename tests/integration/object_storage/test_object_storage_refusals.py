@@ -98,7 +98,7 @@ class TestCredentials:
         self, emu: Emulator, uri: ObjectUri, clock: ManualClock, tmp_path: Path
     ) -> None:
         config = emu.write_sdk_config(tmp_path / "oci", known=False)
-        store = ObjectStorageStore(make_access(emu, tmp_path / "elsewhere", clock, config_file=config), clock)
+        store = ObjectStorageStore(make_access(emu, tmp_path / "elsewhere", clock, config_file=config), clock, 1200.0)
         with pytest.raises(EnvironmentDown):
             store.write(uri, b"1", "text/plain")
 
@@ -111,7 +111,7 @@ class TestCredentials:
     ) -> None:
         config = emu.write_session_config(tmp_path / "oci", expires_in_s=600)
         access = make_access(emu, tmp_path / "elsewhere", clock, config_file=config, auth=OciAuth.SESSION_TOKEN)
-        store = ObjectStorageStore(access, clock)
+        store = ObjectStorageStore(access, clock, 1200.0)
         store.write(uri, b"1", "text/plain")
         emu.advance(601)
         with pytest.raises(EnvironmentDown) as down:

@@ -110,7 +110,7 @@ class TestClients:
             return make(**patience)
 
         monkeypatch.setattr(access, "object_storage", note)
-        store = ObjectStorageStore(access, clock)
+        store = ObjectStorageStore(access, clock, 1200.0)
 
         etag = store.write(uri, bytes(LARGE_BYTES + 1), "application/json").etag
         store.download(uri, tmp_path / "call.wav", etag=etag)

@@ -1,6 +1,7 @@
 """The heartbeat: what it renews, and what each failure means."""
 
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -119,6 +120,32 @@ def test_a_stopped_job_is_not_renewed_any_more() -> None:
         beat(heartbeat)
 
     assert delivery.extended == 0
+
+
+class OnlyMessages(ManualClock):
+    """On which the thread that renews claims stands still."""
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        return event.wait() if threading.current_thread().name == "heartbeat-claims" else super().wait(event, seconds)
+
+
+def test_a_slow_beat_does_not_put_off_the_next_one() -> None:
+    """A store that answers nothing for a while would else cost the claims that the outage had spared."""
+    clock, began = OnlyMessages(), []
+    heartbeat = Heartbeat(20.0, clock, lambda: None, lambda error: None)
+
+    class Slow(Leased):
+        def extend(self) -> None:
+            began.append(clock.monotonic())
+            clock.advance(15.0)
+
+    with heartbeat.keeping(Slow(), CancelToken()):
+        heartbeat.start()
+        while len(began) < 4:
+            pass
+        heartbeat.stop()
+
+    assert [later - earlier for earlier, later in pairwise(began[:4])] == [20.0, 20.0, 20.0]
 
 
 def test_its_thread_beats_until_it_is_stopped() -> None:

@@ -283,6 +283,19 @@ def test_a_body_at_a_drip_is_broken_off(internet: Internet, uri: ObjectUri, targ
     assert list(target.parent.iterdir()) == []
 
 
+def test_a_download_that_takes_too_long_in_all_is_charged(internet: Internet, uri: ObjectUri, target: Path) -> None:
+    def steadily(handler: Handler) -> None:
+        handler.begin(200, {"ETag": '"v1"', "Content-Length": "10000000"})
+        for _ in range(100):
+            handler.raw(b"x" * 100_000)
+
+    internet.origin.scripts[PATH] = steadily
+
+    with pytest.raises(RetryJob, match="took longer"):
+        internet.store(TickingClock(), download_timeout_s=2.0).download(uri, target, etag='"v1"')
+    assert list(target.parent.iterdir()) == []
+
+
 class TestChecksums:
     @pytest.mark.parametrize("name", ["Content-MD5", "opc-content-md5"])
     def test_what_does_not_match_its_own_is_fetched_again(

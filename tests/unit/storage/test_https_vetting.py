@@ -105,7 +105,9 @@ class TestAddresses:
     ) -> None:
         allowed = [ObjectUri.parse(f"https://{spelling}/")]
         network = VettedNetwork(dial=internet.dialler)  # with the system's own resolver
-        store = HttpsStore(allowed, 5.0, clock, max_bytes=100, network=network, tls=internet.origin.trust())
+        store = HttpsStore(
+            allowed, 5.0, clock, max_bytes=100, download_timeout_s=1200.0, network=network, tls=internet.origin.trust()
+        )
 
         with pytest.raises((RejectJob, RetryJob)):
             store.head(ObjectUri.parse(f"https://{spelling}/call.wav"))
@@ -152,7 +154,15 @@ class TestCertificates:
     ) -> None:
         network = VettedNetwork(internet.names, internet.dialler)
         allowed = [ObjectUri.parse(f"https://{HOST}/")]
-        store = HttpsStore(allowed, 5.0, clock, max_bytes=100, network=network, tls=ssl.create_default_context())
+        store = HttpsStore(
+            allowed,
+            5.0,
+            clock,
+            max_bytes=100,
+            download_timeout_s=1200.0,
+            network=network,
+            tls=ssl.create_default_context(),
+        )
 
         with pytest.raises(RetryJob, match=f"the certificate of https://{HOST} is not valid"):
             store.head(uri)
@@ -354,7 +364,15 @@ def test_no_error_tells_the_path_or_the_query(
     else:
         network = VettedNetwork(names, internet.dialler)
         allowed = [ObjectUri.parse(f"https://{HOST}/")]
-        store = HttpsStore(allowed, 5.0, clock, max_bytes=100, network=network, tls=ssl.create_default_context())
+        store = HttpsStore(
+            allowed,
+            5.0,
+            clock,
+            max_bytes=100,
+            download_timeout_s=1200.0,
+            network=network,
+            tls=ssl.create_default_context(),
+        )
 
     with pytest.raises((RejectJob, RetryJob, EnvironmentDown)) as caught:
         store.head(uri)

@@ -48,7 +48,7 @@ def store(tmp_path: Path) -> Iterator[ObjectStorageStore]:
         access = OciAccess(OciSettings.model_validate(settings), clock)
         server.daemon_threads = True
         server.block_on_close = False
-        yield ObjectStorageStore(access, clock)
+        yield ObjectStorageStore(access, clock, 1200.0)
         server.shutdown()
         thread.join()
 
