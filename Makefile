@@ -36,7 +36,7 @@ else
 	$(BIN)/python scripts/demo.py $(STACK)
 endif
 
-test: test-fast test-integration ## all tests that need no server, but for the slow ones
+test: test-fast test-integration ## all tests but the slow ones; what this machine lacks is skipped, with the reason
 
 test-fast: $(VENV)/.dev ## unit tests, and the contract of every adapter
 	$(PYTEST) tests/unit tests/contract $(QUICK)

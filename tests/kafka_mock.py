@@ -59,10 +59,6 @@ class KafkaMock:
     def up(self) -> None:
         self._done(self._library.rd_kafka_mock_broker_set_up(self._cluster, 1))
 
-    def answer_after(self, milliseconds: int) -> None:
-        """Let every answer take this long."""
-        self._done(self._library.rd_kafka_mock_broker_set_rtt(self._cluster, 1, milliseconds))
-
     @staticmethod
     def _done(error: int) -> None:
         assert error == 0, f"librdkafka error {error}"

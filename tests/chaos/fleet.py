@@ -159,14 +159,14 @@ class Fleet:
             self._await_moment(post, post.moment, now - post.ready_at)
 
     def _await_moment(self, post: _Post, moment: Moment, ready_s: float) -> None:
-        if moment.milestone is None and ready_s >= moment.after_s:
-            self._strike(post, moment)
-        elif moment.signal == "SIGSTOP" and moment.milestone is not None and post.worker.stopped():
-            self._stand(post)
-        elif moment.milestone is not None and ready_s > _PATIENCE_S and not self._did_it(post):
+        if ready_s > moment.after_s + _PATIENCE_S and not self._did_it(post):
             self._waiting.append(moment)
             post.moment = None
             self._leave(post)
+        elif moment.milestone is None and ready_s >= moment.after_s:
+            self._strike(post, moment)
+        elif moment.signal == "SIGSTOP" and moment.milestone is not None and post.worker.stopped():
+            self._stand(post)
 
     def _strike(self, post: _Post, moment: Moment) -> None:
         """From outside, unless a job would be thought guilty for it: decided while the worker stands still."""
@@ -223,8 +223,9 @@ class Fleet:
         """Whether a job may be running alone that has died alone before: at most one such death may come by a
         milestone, so that nobody reaches the bound of them by chance."""
         suspects = [line["job_id"] for line in worker.lines(events.JOB_SUSPECT) if line["crashes"] >= MAX_CRASHES - 2]
-        finished = {line["job_id"] for line in worker.lines(events.JOB_FINISHED)}
-        return not finished.issuperset(suspects)
+        ends = (events.JOB_FINISHED, events.JOB_DEAD_LETTERED)
+        ended = {line["job_id"] for event in ends for line in worker.lines(event)}
+        return not ended.issuperset(suspects)
 
     def _did_it(self, post: _Post) -> bool:
         return any(line.split()[3] == str(post.worker.pid) for line in self.log())

@@ -27,7 +27,9 @@ class PublishedStore(HttpsStore):
     def __init__(self, port: int, authority: bytes) -> None:
         tls = trusting(authority)
         network = VettedNetwork(Names({HOST: [[PUBLIC]]}), Dialler(port))
-        super().__init__([ALLOWED], 20.0, SystemClock(), max_bytes=1 << 30, network=network, tls=tls)
+        super().__init__(
+            [ALLOWED], 20.0, SystemClock(), max_bytes=1 << 30, download_timeout_s=1200.0, network=network, tls=tls
+        )
         self._port = port
         self._publisher_tls = trusting(authority)
         self._publisher_tls.check_hostname = False

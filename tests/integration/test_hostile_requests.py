@@ -134,26 +134,12 @@ def buckets(scene: Scene) -> Iterator[Hostile]:
         yield hostile(f"oci://{bucket}/in/x.wav", SOURCE)
         yield hostile(f"oci://{bucket}/in/calls@ns/in/x.wav", SOURCE)
     for key in (
-        "inbox/x.wav",
-        "in",
-        "IN/x.wav",
-        " in/x.wav",
-        "/in/x.wav",
-        "other/in/x.wav",
-        "in%2Fx.wav",
-        "%69n/x.wav",
-    ):
+        "inbox/x.wav", "in", "IN/x.wav", " in/x.wav", "/in/x.wav", "other/in/x.wav", "in%2Fx.wav", "%69n/x.wav",
+    ):  # fmt: skip
         yield hostile(f"oci://calls@ns/{key}", SOURCE)
     for authority in (
-        "calls",
-        "@ns",
-        "calls@",
-        "calls@ns@evil",
-        "ca lls@ns",
-        "calls@ns:443",
-        "calls@ns?x",
-        "calls@ns#x",
-    ):
+        "calls", "@ns", "calls@", "calls@ns@evil", "ca lls@ns", "calls@ns:443", "calls@ns?x", "calls@ns#x",
+    ):  # fmt: skip
         yield hostile(f"oci://{authority}/in/x.wav", INVALID)
     for name, bucket in (("in/x.wav", "secrets"), ("inbox/x.wav", "calls"), ("../x.wav", "calls"), ("in/\n", "calls"),
                          ("x", "calls@ns/in"), ("in/../../x.wav", "calls")):  # fmt: skip
@@ -183,51 +169,16 @@ def traversals(scene: Scene) -> Iterator[Hostile]:
 def schemes(scene: Scene) -> Iterator[Hostile]:
     there = f"{HOST}/public/good.wav"
     for scheme in (
-        "http",
-        "ftp",
-        "ftps",
-        "sftp",
-        "gopher",
-        "dict",
-        "ldap",
-        "smb",
-        "s3",
-        "gs",
-        "az",
-        "jar",
-        "tftp",
-        "rtsp",
-        "rtmp",
-        "ws",
-        "unix",
-        "php",
-        "concat",
-        "pipe",
-        "fd",
-        "HTTPS",
-        "File",
-        "OCI",
-        "https ",
-        "",
-    ):
-        yield hostile(f"{scheme}://{there}", INVALID)  # fmt: skip
+        "http", "ftp", "ftps", "sftp", "gopher", "dict", "ldap", "smb", "s3", "gs", "az", "jar", "tftp", "rtsp",
+        "rtmp", "ws", "unix", "php", "concat", "pipe", "fd", "HTTPS", "File", "OCI", "https ", "",
+    ):  # fmt: skip
+        yield hostile(f"{scheme}://{there}", INVALID)
     for text in (
-        "data:audio/wav;base64,UklGRg==",
-        "javascript:alert(1)",
-        "/etc/passwd",
-        "canary.wav",
-        "https:/x/y",
-        "https:x",
-        "file:/etc/passwd",
-        "file://localhost/etc/passwd",
-        "//files.example.com/public/x.wav",
-        "-i /etc/passwd",
-        "|id",
-        "$(id)",
-        "concat:/etc/passwd|/etc/hosts",
-        "subfile:/etc/passwd",
-    ):
-        yield hostile(text, INVALID)  # fmt: skip
+        "data:audio/wav;base64,UklGRg==", "javascript:alert(1)", "/etc/passwd", "canary.wav", "https:/x/y",
+        "https:x", "file:/etc/passwd", "file://localhost/etc/passwd", "//files.example.com/public/x.wav",
+        "-i /etc/passwd", "|id", "$(id)", "concat:/etc/passwd|/etc/hosts", "subfile:/etc/passwd",
+    ):  # fmt: skip
+        yield hostile(text, INVALID)
 
 
 def control_characters(scene: Scene) -> Iterator[Hostile]:
@@ -242,30 +193,12 @@ def control_characters(scene: Scene) -> Iterator[Hostile]:
 
 def hosts(scene: Scene) -> Iterator[Hostile]:
     for authority in (
-        "127.0.0.1",
-        "localhost",
-        "2130706433",
-        "0x7f000001",
-        "017700000001",
-        "127.1",
-        "[::1]",
-        "[::ffff:127.0.0.1]",
-        "169.254.169.254",
-        "[fd00:ec2::254]",
-        "10.0.0.1",
-        "metadata.internal",
-        OTHER_HOST,
-        f"{HOST}.",
-        f"{HOST}:8443",
-        f"{HOST}:22",
-        f"x.{HOST}",
-        f"{HOST}.evil.example",
-        f"evil{HOST}",
-        "files-example.com",
-        "xn--files-9ta.example.com",
-        "ﬁles.example.com",
-    ):
-        yield hostile(f"https://{authority}/public/good.wav?token={TOKEN}", SOURCE, INVALID)  # fmt: skip
+        "127.0.0.1", "localhost", "2130706433", "0x7f000001", "017700000001", "127.1", "[::1]",
+        "[::ffff:127.0.0.1]", "169.254.169.254", "[fd00:ec2::254]", "10.0.0.1", "metadata.internal", OTHER_HOST,
+        f"{HOST}.", f"{HOST}:8443", f"{HOST}:22", f"x.{HOST}", f"{HOST}.evil.example", f"evil{HOST}",
+        "files-example.com", "xn--files-9ta.example.com", "ﬁles.example.com",
+    ):  # fmt: skip
+        yield hostile(f"https://{authority}/public/good.wav?token={TOKEN}", SOURCE, INVALID)
     for authority in (f"user:{TOKEN}@{HOST}", f"{HOST}@127.0.0.1", f"{HOST}:x@127.0.0.1", "", ":443", "[::1", "[",
                       f"{HOST}:99999", f"{HOST}:-1", f"{HOST}\\@127.0.0.1"):  # fmt: skip
         yield hostile(f"https://{authority}/public/good.wav", INVALID, SOURCE)
@@ -322,31 +255,17 @@ def outputs(scene: Scene) -> Iterator[Hostile]:
     good, worker = f"file://{scene.allowed}/good.wav", scene.folder / "worker"
     own = f"file://{worker}/transcripts"
     for output in (
-        "file:///etc/",
-        f"file://{scene.outside}/",
-        f"file://{scene.allowed}/",
-        f"file://{worker}/spool/inbox/",
-        f"file://{worker}/spool/results/",
-        f"file://{worker}/scratch/",
-        f"{own}-others/",
-        "file:///",
-        "oci://transcripts@ns/",
-        f"https://{HOST}/public/",
-        f"{own}/.state/",
-        f"{own}/.state/jobs/",
+        "file:///etc/", f"file://{scene.outside}/", f"file://{scene.allowed}/", f"file://{worker}/spool/inbox/",
+        f"file://{worker}/spool/results/", f"file://{worker}/scratch/", f"{own}-others/", "file:///",
+        "oci://transcripts@ns/", f"https://{HOST}/public/", f"{own}/.state/", f"{own}/.state/jobs/",
         f"{own}/a/.writing/",
-    ):
-        yield hostile(good, OUTPUT, output=output)  # fmt: skip
+    ):  # fmt: skip
+        yield hostile(good, OUTPUT, output=output)
     for output in (
-        f"{own}/../../outside/",
-        f"{own}/%2e%2e/outside/",
-        f"{own}/a\x00b/",
-        f"{own}/a%0ab/",
-        "transcripts",
-        "http://files.example.com/",
-        "s3://bucket/",
-    ):
-        yield hostile(good, INVALID, output=output)  # fmt: skip
+        f"{own}/../../outside/", f"{own}/%2e%2e/outside/", f"{own}/a\x00b/", f"{own}/a%0ab/", "transcripts",
+        "http://files.example.com/", "s3://bucket/",
+    ):  # fmt: skip
+        yield hostile(good, INVALID, output=output)
     for reply_to in ("../../outside/x", "/etc/x", "a/b", "a\\b", "", "x" * 300, "a\nb"):
         yield hostile(good, INVALID, reply_to=reply_to)
 

@@ -115,9 +115,11 @@ class TestLostAnswers:
         assert take(harness, worker, 1)[0].message.id == message_id
 
     def test_of_an_extension(self, harness: OciQueueHarness, delivery: Delivery) -> None:
-        harness.emu.fault(FaultKind.RESET, "UpdateMessage", committed=True)
+        fault = harness.emu.fault(FaultKind.RESET, "UpdateMessage", committed=True)
 
         delivery.extend()
+
+        assert harness.emu.fired()[fault] == 1
 
     def test_of_the_deletion_after_a_copy_was_published(self, harness: OciQueueHarness) -> None:
         worker = harness.connect(max_deliveries=2)
@@ -232,6 +234,16 @@ class TestOutages:
             delivery.settle()
         assert harness.stored() == []
 
+    def test_closing_meanwhile_is_no_error(
+        self, harness: OciQueueHarness, worker: Broker, delivery: Delivery, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A worker that has drained ends well; its leases run out."""
+        harness.emu.fault(FaultKind.ANSWER, "UpdateMessages", times=None, status=503)
+
+        worker.close()
+
+        assert "run out by themselves" in caplog.text
+
     @pytest.mark.parametrize(("operation", "call"), CALLS)
     def test_a_service_out_of_reach(
         self,
@@ -260,9 +272,11 @@ class TestOutages:
         operation: str,
         call: Callable[[Broker, Delivery], object],
     ) -> None:
-        harness.emu.fault(FaultKind.ANSWER, operation, status=401, code="NotAuthenticated")
+        fault = harness.emu.fault(FaultKind.ANSWER, operation, status=401, code="NotAuthenticated")
 
         call(worker, delivery)
+
+        assert harness.emu.fired()[fault] == 1
 
     @pytest.mark.parametrize(("operation", "call"), CALLS)
     def test_credentials_refused_for_good_are_said_to_be(

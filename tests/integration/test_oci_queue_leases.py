@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oci.queue import QueueClient
 from oci.queue.models import MessageMetadata, PutMessagesDetails, PutMessagesDetailsEntry
 
 from tests.contract.broker_contract import take, take_nothing
@@ -65,6 +66,26 @@ class TestHeartbeat:
     @pytest.fixture
     def heartbeat(self, harness: OciQueueHarness, failures: list[Exception]) -> Heartbeat:
         return Heartbeat(harness.lease_s / 3, harness.clock, lambda: None, failures.append)
+
+    def test_a_service_that_does_not_answer_for_one_message_leaves_time_for_the_others(
+        self, harness: OciQueueHarness, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They are renewed one after the other, and a lease is tried twice."""
+        silences_s: list[float | None] = []
+        made = OciAccess.queue
+
+        def watched(access: OciAccess, endpoint: str, *, read_timeout_s: float | None = None) -> QueueClient:
+            silences_s.append(read_timeout_s)
+            return made(access, endpoint, read_timeout_s=read_timeout_s)
+
+        monkeypatch.setattr(OciAccess, "queue", watched)
+        worker = harness.connect(lease_s=8.0)
+        worker.publish(b"body", {})
+        (delivery,) = take(harness, worker, 1)
+
+        delivery.extend()
+
+        assert silences_s[-1] == 2.0
 
     def test_a_lease_shorter_than_the_job_is_kept_to_the_end(
         self, harness: OciQueueHarness, worker: Broker, other: Broker, heartbeat: Heartbeat, failures: list[Exception]

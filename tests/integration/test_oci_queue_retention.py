@@ -114,6 +114,16 @@ def test_a_delay_longer_than_what_is_left_loses_nothing(harness: OciQueueHarness
     assert [again.message.id for again in take(harness, worker, 1)] == [message_id]
 
 
+def test_nor_is_the_message_tried_over_and_over_meanwhile(harness: OciQueueHarness, worker: Broker) -> None:
+    """A copy is there at once."""
+    worker.publish(b"body", {})
+    (delivery,) = take(harness, worker, 1)
+
+    delivery.give_back(400.0)
+
+    take_nothing(harness, worker)
+
+
 def test_nor_does_it_where_publishing_is_refused(harness: OciQueueHarness, worker: Broker) -> None:
     """The delay is cut short, so that there is a lease's time left to take it."""
     message_id = worker.publish(b"body", {})

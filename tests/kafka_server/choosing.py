@@ -64,8 +64,11 @@ def _apache(kind: str, folder: Path, machine_of: MachineOf, stack: ExitStack) ->
         certificates=certificates,
     )
     machine = machine_of(folder, ports, CREDENTIALS, certificates)
-    server = KafkaServer(kind, f"127.0.0.1:{ports.plaintext}", machine, secured, "cooperative-sticky")
-    return _started(server, machine, stack)
+    server = _started(
+        KafkaServer(kind, f"127.0.0.1:{ports.plaintext}", machine, secured, "cooperative-sticky"), machine, stack
+    )
+    server.committed("nobody", "nothing")  # the first group makes the broker's own topic, which takes seconds
+    return server
 
 
 def _lookalike(

@@ -36,11 +36,12 @@ def _installed(requirement: str) -> Path:
         if folder.is_dir():
             return folder
         arriving = folder.with_name(folder.name + ".arriving")
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--retries=1"]
         done = subprocess.run(
             [*command, f"--target={arriving}", requirement], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise NotToBeHad(f"{requirement} can't be installed: {done.stderr.strip()[-300:]}")
+            last_words = "".join(done.stderr.strip().splitlines()[-1:])
+            raise NotToBeHad(f"{requirement} can't be installed: {last_words}")
         arriving.rename(folder)
     return folder

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from transcriber_worker.media.pool import MediaPool
     from transcriber_worker.pipeline.attempt import Attempts
     from transcriber_worker.pipeline.heartbeat import Heartbeat
+    from transcriber_worker.pipeline.scratch import Scratch
     from transcriber_worker.worker.signals import StopRequest
 
 
@@ -181,35 +182,28 @@ class Assembly:
         from transcriber_worker.pipeline.endings import Endings
         from transcriber_worker.pipeline.journey import Journey
         from transcriber_worker.pipeline.outputs import Outputs
-        from transcriber_worker.pipeline.scratch import Scratch
         from transcriber_worker.pipeline.sources import Sources
 
         settings, office, clock = self.settings, self.office, self.office.clock
-        worker = settings.worker
-        scratch = Scratch(worker.scratch_dir, self.name, clock)
-        removed = scratch.prepare(worker.scratch_max_age_s)
-        if removed:
-            emit(events.SCRATCH_CLEANED, path=str(worker.scratch_dir), files=removed)
-        self.stack.callback(scratch.close)
-        places = office.places
+        worker, places = settings.worker, office.places
         sources = Sources(office.store, places.rules.sources, places.state, settings.storage, clock)
         self.metrics.sources_down.set_function(lambda: sources.down)
         outputs = Outputs(office.store, settings.transcript)
-        journey = Journey(sources, outputs, self.media, engine, info, scratch, settings, clock)
+        journey = Journey(sources, outputs, self.media, engine, info, self._scratch(), settings, clock)
         self.metrics.scratch_bytes_in_flight.set_function(lambda: journey.scratch_bytes.used)
         self.metrics.audio_seconds_in_flight.set_function(lambda: journey.audio_s.used)
         endings = Endings(
             office.broker,
             office.store,
             office.records,
-            office.places.state,
+            places.state,
             worker,
             self.name,
             clock,
             random.SystemRandom(),
         )
         return Attempts(
-            office.places.rules,
+            places.rules,
             Claims(office.records, self.name, worker.lease_s, clock),
             journey,
             endings,
@@ -219,6 +213,17 @@ class Assembly:
             worker,
             clock,
         )
+
+    def _scratch(self) -> "Scratch":
+        from transcriber_worker.pipeline.scratch import Scratch
+
+        worker = self.settings.worker
+        scratch = Scratch(worker.scratch_dir, self.name, self.office.clock)
+        removed = scratch.prepare(worker.scratch_max_age_s)
+        if removed:
+            emit(events.SCRATCH_CLEANED, path=str(worker.scratch_dir), files=removed)
+        self.stack.callback(scratch.close)
+        return scratch
 
     def _observe(self, job_id: str, milestone: Milestone, /) -> None:
         self.health.progressed()

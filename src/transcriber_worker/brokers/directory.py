@@ -4,7 +4,6 @@ Everything is an atomic rename and nothing is a lock, so a process that is stopp
 waiting: what it held comes back when its lease ends.
 """
 
-import logging
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -19,9 +18,9 @@ from transcriber_worker.brokers.directory_letters import DirectoryDeadLetters, r
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown
 from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.observability import events
+from transcriber_worker.observability.logging import emit
 from transcriber_worker.settings import DirectoryBrokerSettings
-
-_log = logging.getLogger(__name__)
 
 RESCAN_S = 5.0
 """A list of what waits serves this long: with 50,000 files in the inbox, reading it takes a good part of a second.
@@ -130,7 +129,7 @@ class DirectoryBroker:
             except FileNotFoundError:
                 continue  # another process was faster
             except Unreadable as error:
-                _log.warning("%s", error)
+                emit(events.BROKER_ERROR, error=type(error).__name__, message=str(error))
 
     def _lease(self, entry: Entry) -> Lease:
         lease = Lease(self._spool, entry, self._settings.lease_s, self._clock, self._forget)

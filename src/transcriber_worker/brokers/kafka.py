@@ -14,7 +14,7 @@ from transcriber_worker.brokers.kafka_delivery import KafkaDelivery
 from transcriber_worker.brokers.kafka_errors import MessageTooLarge, TopicRefused, unreachable
 from transcriber_worker.brokers.kafka_intake import Intake
 from transcriber_worker.brokers.kafka_letters import KafkaDeadLetters
-from transcriber_worker.brokers.kafka_messages import Headers, Parcel, republication, wire_headers
+from transcriber_worker.brokers.kafka_messages import Headers, Parcel, message_id, republication, wire_headers
 from transcriber_worker.brokers.kafka_poll import Poller
 from transcriber_worker.brokers.kafka_probe import Probe
 from transcriber_worker.brokers.kafka_producer import KafkaPublisher, Publication
@@ -74,7 +74,7 @@ class KafkaBroker:
             record = self._publisher.publish(self._request(body, wire_headers(headers)))
         except MessageTooLarge as error:
             raise RejectJob(Reason.INVALID_REQUEST, str(error)) from None
-        return f"{record.topic()}/{record.partition()}@{record.offset()}"
+        return message_id(record)
 
     def announce(self, event_id: str, body: bytes, reply_to: str | None) -> None:
         headers = wire_headers(
@@ -85,8 +85,9 @@ class KafkaBroker:
             try:
                 self._publisher.publish(Publication(reply_to, "broker.kafka.reply_topics", body, headers, key))
                 return
-            except TopicRefused as error:
-                self._shunned[reply_to] = self._clock.monotonic() + _SHUN_S
+            except (TopicRefused, MessageTooLarge) as error:
+                if isinstance(error, TopicRefused):
+                    self._shunned[reply_to] = self._clock.monotonic() + _SHUN_S
                 emit(events.BROKER_TOPIC_REFUSED, message=str(error))
         self._publisher.publish(Publication(self._results, "broker.kafka.results_topic", body, headers, key))
 

@@ -1,10 +1,9 @@
 """What every Kafka client of ours is made of: its properties, its password, and what its errors mean."""
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import certifi
 from confluent_kafka import KafkaError, KafkaException
@@ -17,7 +16,7 @@ from transcriber_worker.observability.logging import emit
 from transcriber_worker.observability.secrets import SecretMissing, read_secret
 from transcriber_worker.settings import KafkaBrokerSettings
 
-_CALLBACKS = ("on_commit",)
+_CALLBACKS = ("on_commit", "error_cb")
 TELL_AGAIN_S = 30.0
 LARGEST_MESSAGE_BYTES = 1024 * 1024
 """What OCI Streaming takes, and a little less than a Kafka broker's default."""
@@ -28,6 +27,7 @@ OWNED = frozenset(
         "allow.auto.create.topics",
         "auto.offset.reset",
         "bootstrap.servers",
+        "delivery.timeout.ms",
         "enable.auto.commit",
         "enable.auto.offset.store",
         "enable.idempotence",
@@ -38,7 +38,9 @@ OWNED = frozenset(
         "heartbeat.interval.ms",
         "max.poll.interval.ms",
         "message.timeout.ms",
+        "metadata.broker.list",
         "partition.assignment.strategy",
+        "request.required.acks",
         "sasl.mechanism",
         "sasl.mechanisms",
         "sasl.password",
@@ -49,9 +51,11 @@ OWNED = frozenset(
         "ssl.certificate.location",
         "ssl.key.location",
         "ssl.key.password",
+        "transactional.id",
     }
 )
-"""Properties that are not the user's to set: they have settings of their own, or delivery depends on them."""
+"""Properties that are not the user's to set, by all their names: they have settings of their own, or delivery depends
+on them."""
 
 
 def check_options(settings: KafkaBrokerSettings) -> None:
@@ -80,13 +84,7 @@ _vendor_log = logging.getLogger("confluent_kafka")
 _vendor_log.addFilter(_Sparse())
 
 
-class SaslClient(Protocol):
-    """What a consumer and a producer have in common."""
-
-    def set_sasl_credentials(self, username: str, password: str) -> None: ...
-
-
-Client = TypeVar("Client", bound=SaslClient)
+Client = TypeVar("Client")
 
 
 class Connection:
@@ -98,12 +96,11 @@ class Connection:
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
-        self._client: SaslClient | None = None
         self._password: str | None = None
         self._down_since: float | None = None
         self._refusal: EnvironmentDown | None = None
         self._refusals = 0
-        self._fatal = False
+        self._fatal = self._stale = False
         self._told: dict[str, float] = {}
 
     def properties(self, **ours: Any) -> dict[str, Any]:
@@ -132,7 +129,7 @@ class Connection:
             text = f"there can be no Kafka client: {error.args[0].str()}: check broker.kafka"
             raise EnvironmentDown(text, PauseReason.BROKER) from None
         with self._lock:
-            self._client, self._fatal = client, False
+            self._fatal = self._stale = False
         return client
 
     def failed(self, error: KafkaError) -> None:
@@ -192,33 +189,33 @@ class Connection:
             return self._fatal
 
     @property
+    def stale(self) -> bool:
+        """Whether the client was refused for a password that has been replaced since: another one must be made.
+
+        The client could be handed the new one (`set_sasl_credentials`), but hangs in that call, or ends the process,
+        while it is logging in, which is when it is needed."""
+        with self._lock:
+            return self._stale
+
+    @property
     def down_s(self) -> float | None:
         """For how long no broker could be reached; None while one can, as far as is known."""
         with self._lock:
             return None if self._down_since is None else self._clock.monotonic() - self._down_since
 
     def _authenticate_again(self) -> None:
-        """The password was refused. It may have been replaced where it lies; the client tries again by itself."""
+        """The password was refused. It may have been replaced where it lies."""
         try:
             password = self._read_password()
         except EnvironmentDown as error:
             self.refuse(error)
             return
         with self._lock:
-            changed, self._password = password != self._password, password
-            client = self._client
-        if changed and client is not None:
-            self.well()
-            # On a thread of its own: called from a callback it would abort the process at the next callback of the same
-            # poll (confluent_kafka.c: CallState_get, assertion cs != NULL).
-            threading.Thread(target=self._hand_over, args=(client, password or ""), daemon=True).start()
-        else:
+            self._stale = self._stale or password != self._password
+            stale = self._stale
+        if not stale:
             text = "the Kafka brokers refused the credentials: check broker.kafka.username and password"
             self.refuse(EnvironmentDown(text, PauseReason.CREDENTIALS))
-
-    def _hand_over(self, client: SaslClient, password: str) -> None:
-        with contextlib.suppress(RuntimeError):  # closed meanwhile
-            client.set_sasl_credentials(self._settings.username or "", password)
 
     def _read_password(self) -> str | None:
         return _secret(self._settings.password, "broker.kafka.password")

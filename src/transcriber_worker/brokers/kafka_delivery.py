@@ -6,7 +6,7 @@ from typing import Protocol
 from transcriber_worker.brokers.base import Message
 from transcriber_worker.brokers.kafka_intake import Intake
 from transcriber_worker.brokers.kafka_messages import Parcel
-from transcriber_worker.domain.errors import LeaseLost
+from transcriber_worker.domain.errors import EnvironmentDown, LeaseLost
 
 
 class Republish(Protocol):
@@ -54,7 +54,11 @@ class KafkaDelivery:
             self._over = self._given_back = True
 
     def _publish_anew(self, delay_s: float) -> None:
-        if self._republish(self.message, delay_s):
+        try:
+            published = self._republish(self.message, delay_s)
+        except EnvironmentDown:
+            published = False  # no lease runs out here: a message that its job lets go of without an end never ends
+        if published:
             self._intake.finish(self._parcel)
         else:
-            self._intake.put_back(self._parcel, self._hold_s)
+            self._intake.put_back(self._parcel, delay_s)

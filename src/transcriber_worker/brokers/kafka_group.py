@@ -1,5 +1,6 @@
 """This worker's membership in its consumer group: partitions come and go, what is done of them is committed."""
 
+import threading
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ class Membership:
         """Partitions whose next message is gone, and its offset."""
         self._commit_at = float("-inf")
         self._unanswered_until = float("-inf")
+        self._abandoned = False
         self._consumer = connection.made(lambda: Consumer(self._properties()))
         self._consumer.subscribe(
             [settings.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
@@ -80,7 +82,8 @@ class Membership:
 
     def put_out(self) -> None:
         """The group went on without us, which the client says before it takes the partitions away."""
-        self._gone("lost", frozenset(self._intake.positions()))
+        if not self._abandoned:
+            self._gone("lost", frozenset(self._intake.positions()))
 
     def count(self) -> None:
         """Set the gauges, from what is known here."""
@@ -101,6 +104,13 @@ class Membership:
         finally:  # a client that is not closed keeps the process from ending
             self._consumer.close()
 
+    def abandon(self) -> None:
+        """Be done with a client that is of no more use. Its own leave-taking may last as long as nobody answers it, or
+        for ever, and whoever polls must go on: so it takes place elsewhere, and what it still calls changes nothing."""
+        self._abandoned = True
+        self._intake.revoke(self._intake.positions())
+        threading.Thread(target=self._consumer.close, name="kafka-leave", daemon=True).start()
+
     def _properties(self) -> dict[str, Any]:
         settings = self._settings
         session_ms = int(settings.session_timeout_s * 1000)
@@ -117,6 +127,7 @@ class Membership:
             auto_offset_reset="error",  # so that what retention took is noticed; then it is the earliest
             allow_auto_create_topics=False,
             on_commit=self._commit_answered,
+            error_cb=self._failed,
             # What the client fetches ahead of `max_buffered` is memory too.
             queued_min_messages=settings.max_buffered,
             queued_max_messages_kbytes=16 * 1024,
@@ -124,7 +135,13 @@ class Membership:
             **named,
         )
 
+    def _failed(self, error: KafkaError) -> None:
+        if not self._abandoned:  # the next client may do better
+            self._connection.failed(error)
+
     def _assigned(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        if self._abandoned:
+            return
         numbers = frozenset(place.partition for place in partitions)
         self._intake.assign(numbers)
         self._paused -= numbers
@@ -132,6 +149,8 @@ class Membership:
         self._connection.well()
 
     def _revoked(self, _consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        if self._abandoned:
+            return
         numbers = frozenset(place.partition for place in partitions)
         self._commit_now(numbers)
         self._gone("revoked", numbers)
@@ -212,11 +231,12 @@ class Membership:
 
     def _start_at(self, partition: int, offset: int) -> None:
         self._starts[partition] = offset
+        if self._paused:  # the client would remember it, and never fetch
+            self._consumer.resume(self._places(self._paused))
         if self._settings.assignment == "cooperative-sticky":
             place = [self._place(partition, offset)]
             self._consumer.incremental_unassign(place)
             self._consumer.incremental_assign(place)
-            self._paused -= {partition}
         else:  # this kind of group knows only whole assignments
             self._consumer.assign(
                 [
@@ -224,7 +244,7 @@ class Membership:
                     for place in self._consumer.position(self._consumer.assignment())
                 ]
             )
-            self._paused = frozenset()
+        self._paused = frozenset()
 
     def _place(self, partition: int, offset: int = OFFSET_INVALID) -> TopicPartition:
         return TopicPartition(self._settings.topic, partition, offset)

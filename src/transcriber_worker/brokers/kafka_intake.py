@@ -15,6 +15,8 @@ MOST_BYTES = 64 * 1024 * 1024
 """Of bodies fetched ahead or held, whatever their number."""
 HELD_FACTOR = 4
 """Messages held for a while may be this many times those fetched ahead: they must not close the intake to others."""
+LEAST_HOLD_S = 1.0
+"""A message that is not due is not sent round faster than this, whatever `hold_s` says."""
 MOST_DONE = 20_000
 """Ends remembered; those of partitions that never return fall out in the end."""
 
@@ -87,11 +89,14 @@ class Intake:
             running = self._open.get((parcel.partition, parcel.offset))
             if running is not None and running.timestamp_ms == parcel.timestamp_ms:
                 return  # its first delivery goes on, and ends it here too
+            # One that is open under this offset is of a topic that is no more: its end must not count for this one.
+            self._open.pop((parcel.partition, parcel.offset), None)
             if (parcel.partition, parcel.offset, parcel.timestamp_ms) in self._done:
                 mine.tracker.finish(parcel.offset)
                 return
             if parcel.not_before is not None and parcel.not_before > self._clock.now():
-                self._hold(parcel, min(parcel.not_before - self._clock.now(), self._settings.hold_s))
+                longest_s = max(self._settings.hold_s, LEAST_HOLD_S)
+                self._hold(parcel, min(parcel.not_before - self._clock.now(), longest_s))
             else:
                 self._ready.append(parcel)
             self._look_for_room()

@@ -11,6 +11,8 @@ from transcriber_worker.brokers.base import Message
 
 NOT_BEFORE = "not-before"
 """Unix seconds before which a message that was published anew must not be tried."""
+LONGEST_DELAY_S = 43_200.0
+"""Counted from its record: whoever wants a message to wait for years would have it published anew for years."""
 _MESSAGE_ID = "transcriber-message-id"
 _PUBLISHED_AT = "transcriber-published-at"
 _OURS = (NOT_BEFORE, _MESSAGE_ID, _PUBLISHED_AT)
@@ -37,17 +39,31 @@ def parcel_of(record: Record) -> Parcel:
     """The message in a record without error."""
     partition, offset = record.partition() or 0, record.offset() or 0
     kind, timestamp_ms = record.timestamp()
-    place = f"{record.topic()}/{partition}@{offset}"
     headers = text_headers(record.headers() or ())
-    published_at = None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms / 1000
+    told_at, not_before = _number(headers.get(_PUBLISHED_AT)), _number(headers.get(NOT_BEFORE))
+    recorded_at = None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms / 1000
+    if recorded_at is not None:
+        # A copy is younger than what it is a copy of, whatever its headers say.
+        told_at = recorded_at if told_at is None else min(told_at, recorded_at)
+        not_before = None if not_before is None else min(not_before, recorded_at + LONGEST_DELAY_S)
     message = Message(
-        id=headers.get(_MESSAGE_ID) or place,
+        id=headers.get(_MESSAGE_ID) or message_id(record),
         body=record.value() or b"",
-        published_at=_number(headers.get(_PUBLISHED_AT)) or published_at,
-        origin=f"kafka:{place}",
+        published_at=told_at,
+        origin=f"kafka:{_place(record)}",
         headers={name: value for name, value in headers.items() if name not in _OURS},
     )
-    return Parcel(message, partition, offset, timestamp_ms, _number(headers.get(NOT_BEFORE)))
+    return Parcel(message, partition, offset, timestamp_ms, not_before)
+
+
+def message_id(record: Record) -> str:
+    """Names a record for good: by its timestamp too, since a topic made anew begins again at offset 0."""
+    kind, timestamp_ms = record.timestamp()
+    return _place(record) if kind == TIMESTAMP_NOT_AVAILABLE else f"{_place(record)}+{timestamp_ms}"
+
+
+def _place(record: Record) -> str:
+    return f"{record.topic()}/{record.partition() or 0}@{record.offset() or 0}"
 
 
 def republication(message: Message, not_before: float) -> Headers:

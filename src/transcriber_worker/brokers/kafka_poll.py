@@ -118,12 +118,12 @@ class Poller:
     def _must_rejoin(self) -> bool:
         """A client that is broken for good, or was refused, is made anew: that shows whether it still is."""
         bad = self.connection.fatal or self.connection.refusal is not None
-        return bad and self._clock.monotonic() >= self._rejoin_at
+        return self.connection.stale or (bad and self._clock.monotonic() >= self._rejoin_at)
 
     def _rejoin(self) -> None:
         membership, self._membership = self._membership, None
         if membership is not None:
-            membership.leave()
+            membership.abandon()
         self._membership = self._joined()
 
     def _survive(self, error: Exception) -> None:

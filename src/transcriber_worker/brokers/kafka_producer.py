@@ -134,9 +134,17 @@ class KafkaPublisher:
         refusals = self._connection.refusals
         while not self._closed.is_set():
             producer.poll(_SERVE_S)
-            if self._connection.refusals > refusals:
-                refusals = self._connection.refusals
-                producer.purge(blocking=False)  # nobody need wait to hear that the password is wrong
+            if self._connection.stale or self._connection.refusals > refusals:
+                self._retire(producer)
+                return
+
+    def _retire(self, producer: Producer) -> None:
+        """The next publication makes another one, with the password as it is then; nobody need wait for this one."""
+        with self._lock:
+            if self._producer is producer:
+                self._producer = self._thread = None
+        producer.purge(blocking=False)
+        producer.flush(_SERVE_S)
 
     def _failure(self, publication: Publication, error: KafkaError) -> EnvironmentDown:
         refusal = self._connection.refusal

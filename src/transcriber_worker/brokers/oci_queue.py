@@ -1,6 +1,5 @@
 """The OCI Queue service as a broker: long polls, leases by visibility, results on a queue of their own."""
 
-import logging
 import math
 import re
 import threading
@@ -12,11 +11,11 @@ from transcriber_worker.brokers.oci_queue_delivery import OciQueueDelivery
 from transcriber_worker.brokers.oci_queue_envelope import sealed
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, PauseReason, Reason, RejectJob
+from transcriber_worker.observability import events
+from transcriber_worker.observability.logging import emit
 from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.oci_access.access import OciAccess
 from transcriber_worker.settings import OciQueueBrokerSettings
-
-_log = logging.getLogger(__name__)
 
 CAUTIOUS_DELIVERIES = 3
 """Where the queue's dead-letter count can't be known: publishing anew too often costs a request, too late a job."""
@@ -42,7 +41,9 @@ class OciQueueBroker:
         self._dead_letters = dead_letters
         self._clock = clock
         self._metrics = metrics
-        self._queue = OciQueue(access, settings.queue_id, settings.endpoint, settings.admin_endpoint, clock)
+        self._queue = OciQueue(
+            access, settings.queue_id, settings.endpoint, settings.admin_endpoint, clock, settings.lease_s
+        )
         self._results: OciQueue | None = None
         if settings.results_queue_id is not None:
             self._results = OciQueue(
@@ -100,7 +101,11 @@ class OciQueueBroker:
 
     def close(self) -> None:
         self._closed.set()
-        self._let_go()
+        try:
+            self._let_go()
+        except EnvironmentDown as error:
+            message = f"leases could not be let go of and run out by themselves: {error}"
+            emit(events.BROKER_ERROR, error=type(error).__name__, message=message)
 
     def _leased_as(self, received: Received) -> OciQueueDelivery:
         delivery = OciQueueDelivery(
@@ -126,7 +131,8 @@ class OciQueueBroker:
         except EnvironmentDown as error:
             # Each message trying for itself would keep those that came with it from being begun.
             self._move_again_at = self._clock.monotonic() + MOVE_AGAIN_S
-            _log.warning("message %s could not be published anew: %s", delivery.message.id, error)
+            message = f"message {delivery.message.id} could not be published anew: {error}"
+            emit(events.BROKER_ERROR, error=type(error).__name__, message=message)
             return False
 
     def _learn_limit(self) -> None:
@@ -138,20 +144,19 @@ class OciQueueBroker:
         try:
             self._max_deliveries = self._queue.max_deliveries()
         except EnvironmentDown as error:
-            _log.warning("%s", error)
+            emit(events.BROKER_ERROR, error=type(error).__name__, message=str(error))
         if self._max_deliveries is None:
-            _log.warning(
-                "the dead-letter delivery count of queue %s is taken as %d: allow `read queues`, or set "
-                "broker.oci_queue.max_deliveries",
-                self._queue.name,
-                CAUTIOUS_DELIVERIES,
+            message = (
+                f"the dead-letter delivery count of queue {self._queue.name} is taken as {CAUTIOUS_DELIVERIES}: allow "
+                "`read queues`, or set broker.oci_queue.max_deliveries"
             )
+            emit(events.BROKER_ERROR, message=message)
         elif self._max_deliveries == 1:
-            _log.warning(
-                "queue %s puts a message aside that was delivered once, and nobody can read it there: let its "
-                "dead-letter delivery count be 3 or more",
-                self._queue.name,
+            message = (
+                f"queue {self._queue.name} puts a message aside that was delivered once, and nobody can read it there: "
+                "let its dead-letter delivery count be 3 or more"
             )
+            emit(events.BROKER_ERROR, message=message)
 
     def _last_delivery(self) -> float:
         """The number of deliveries at which a message is published anew. The first never is: it would not end."""

@@ -1,5 +1,6 @@
 """One queue of the OCI Queue service: the few calls this worker makes, and what their failures mean."""
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,13 @@ class OciQueue:
     none waits for another's connections."""
 
     def __init__(
-        self, access: OciAccess, queue_id: str, endpoint: str | None, admin_endpoint: str | None, clock: Clock
+        self,
+        access: OciAccess,
+        queue_id: str,
+        endpoint: str | None,
+        admin_endpoint: str | None,
+        clock: Clock,
+        lease_s: float = math.inf,
     ) -> None:
         self.name = queue_id.rpartition(".")[2]
         """The part of its OCID that tells queues apart."""
@@ -81,7 +88,9 @@ class OciQueue:
         self._silent_until = float("-inf")
         self._admin = Renewing(access, lambda: access.queue_admin(admin_endpoint))
         self._poller = Renewing(access, lambda: self._client(_POLL_READ_TIMEOUT_S))
-        self._leases = Renewing(access, lambda: self._client(_LEASE_READ_TIMEOUT_S))
+        # Leases are renewed one after the other: two silent answers to one must leave time for the others.
+        silence_s = min(_LEASE_READ_TIMEOUT_S, lease_s / 4)
+        self._leases = Renewing(access, lambda: self._client(silence_s))
         self._publisher = Renewing(access, lambda: self._client(_LEASE_READ_TIMEOUT_S))
 
     def max_deliveries(self) -> int | None:

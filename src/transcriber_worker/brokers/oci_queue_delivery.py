@@ -1,6 +1,5 @@
 """One message of an OCI queue, leased to this worker by its receipt."""
 
-import logging
 import math
 import threading
 from collections.abc import Callable
@@ -11,8 +10,8 @@ from transcriber_worker.brokers.oci_queue_calls import LONGEST_VISIBILITY_S, Oci
 from transcriber_worker.brokers.oci_queue_envelope import Opened, Origin, opened, sealed
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, LeaseLost
-
-_log = logging.getLogger(__name__)
+from transcriber_worker.observability import events
+from transcriber_worker.observability.logging import emit
 
 MARGIN_S = 2
 """The service tells its time in whole seconds, and the answer was on its way."""
@@ -39,6 +38,7 @@ class OciQueueDelivery:
         self._renewed = renewed
         self._lock = threading.Lock()
         self._expires_at = clock.monotonic() + received.expires_at - received.told_at - MARGIN_S
+        self._retention_s = received.expires_at - received.created_at
         self._settled = False
         self._over = False
         found = opened(received.content)
@@ -55,8 +55,15 @@ class OciQueueDelivery:
     @property
     def nearly_expired(self) -> bool:
         """Whether a worker that dies with it now would take it with it: the retention ends before the lease."""
-        retention_s = self._received.expires_at - self._received.created_at
-        return self._left_s() < min(self._lease_s, retention_s / 4)
+        return self._left_s() < self._margin_s
+
+    @property
+    def _margin_s(self) -> float:
+        return min(self._lease_s, self._retention_s / 4)
+
+    @property
+    def _young(self) -> bool:
+        return self._left_s() > self._retention_s / 2
 
     def extend(self) -> None:
         with self._lock:
@@ -86,9 +93,10 @@ class OciQueueDelivery:
                 return
             delay = min(LONGEST_VISIBILITY_S, max(0, math.ceil(delay_s)))
             # What becomes visible only when its retention ends is never seen again.
-            if delay > 0 and delay + self._lease_s > self._left_s() and self._publish_anew():
+            latest = max(0, int(self._left_s() - self._margin_s))
+            # A copy of one that is still young would gain little, and be tried at once.
+            if delay > latest and not self._young and self._publish_anew():
                 return
-            latest = max(0, int(self._left_s()) - self._lease_s)
             self._queue.keep(self._received.receipt, min(delay, latest))
             self._end()
 
@@ -113,7 +121,8 @@ class OciQueueDelivery:
         try:
             self._queue.put(content, self._received.channel, self._received.properties, hurried=True)
         except Refused as error:
-            _log.warning("message %s can't be kept from the queue's own end of it: %s", message.id, error)
+            text = f"message {message.id} can't be kept from the queue's own end of it: {error}"
+            emit(events.BROKER_ERROR, error=type(error).__name__, message=text)
             return False
         self._renewed()
         self._settled = True

@@ -85,7 +85,6 @@ FIELDS: dict[str, str] = {
     "messages": "how many messages",
     "path": "directory or file",
     "files": "how many",
-    "freed_bytes": "space freed",
     "address": "host and port",
     "stalled_s": "seconds without progress",
     "logger": "the logging package's logger",
@@ -213,7 +212,7 @@ BROKER_MESSAGES_LOST = LogEvent(
 BROKER_ERROR = LogEvent(
     "broker.error",
     "warning",
-    "The broker's client met an error and goes on; the same one is told at most twice a minute.",
+    "The broker, or its client, met an error and goes on; Kafka's tells the same one at most twice a minute.",
     ("error", "message"),
 )
 BROKER_PARTITIONS = LogEvent(
@@ -225,9 +224,7 @@ BROKER_TOPIC_REFUSED = LogEvent(
     "The topic that a request's reply_to names can't be written; the event goes to the results topic.",
     ("message",),
 )
-SCRATCH_CLEANED = LogEvent(
-    "scratch.cleaned", "info", "What a dead worker had left was removed.", ("path", "files", "freed_bytes")
-)
+SCRATCH_CLEANED = LogEvent("scratch.cleaned", "info", "What a dead worker had left was removed.", ("path", "files"))
 HEALTH_LISTENING = LogEvent("health.listening", "info", "Probes and metrics are served.", ("address",))
 HEALTH_STALLED = LogEvent(
     "health.stalled",

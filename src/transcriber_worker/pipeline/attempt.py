@@ -75,7 +75,8 @@ class Attempts:
     def _attend(self, delivery: Delivery, cancel: CancelToken, outcome: Outcome, *, alone: bool) -> Ending:
         message = delivery.message
         now = self._clock.now()
-        published_at = message.published_at if message.published_at is not None else now
+        # A publisher's clock, or a publisher, may say anything; a time to come would make every later request stale.
+        published_at = min(now, message.published_at) if message.published_at is not None else now
         outcome.queue_wait_s = max(0.0, now - published_at)
         try:
             job = parse_job(message.body, message.headers, self._rules, published_at=published_at)

@@ -2,7 +2,7 @@
 durable first, then the record, then the announcement, then the settlement."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -31,6 +31,8 @@ from transcriber_worker.settings import WorkerSettings
 from transcriber_worker.storage.base import ConditionFailed, ObjectStore
 
 CANCELLED = "cancelled"
+_MAX_HEADERS_BYTES = 16 * 1024
+"""Of a message, kept in its letter: a letter that is too large for the broker could never be written."""
 
 
 class Endings:
@@ -194,7 +196,7 @@ class Endings:
             origin=message.origin,
             worker=self._worker_id,
             time=datetime.fromtimestamp(self._clock.now(), UTC),
-            headers=dict(message.headers),
+            headers=_bounded(message.headers),
             **body,
         )
 
@@ -207,6 +209,17 @@ class Endings:
             return error.delay_s
         doubled_s: float = self._settings.backoff_s * 2 ** max(0, failures - 1)
         return min(self._settings.max_backoff_s, doubled_s) * self._rng.uniform(0.5, 1.0)
+
+
+def _bounded(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that are small enough to be kept, and as many of them as fit."""
+    kept, room_bytes = dict[str, str](), _MAX_HEADERS_BYTES
+    for name, value in sorted(headers.items(), key=lambda header: len(header[0]) + len(header[1])):
+        room_bytes -= len(name.encode()) + len(value.encode())
+        if room_bytes < 0:
+            break
+        kept[name] = value
+    return kept
 
 
 def unread_id(message: Message) -> str:

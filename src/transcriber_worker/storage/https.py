@@ -2,8 +2,6 @@
 
 Reading only. Nothing is sent but the URL: no credentials, no cookies, by no proxy. What comes is kept as it comes."""
 
-import errno
-import secrets
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -12,8 +10,9 @@ from pathlib import Path
 import httpcore
 
 from transcriber_worker.domain.clock import Clock
-from transcriber_worker.domain.errors import EnvironmentDown, PauseReason, Reason, RejectJob
+from transcriber_worker.domain.errors import Reason, RejectJob
 from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.storage.arriving import arriving
 from transcriber_worker.storage.base import LARGEST_READ_BYTES, Condition, ObjectInfo, ObjectNotFound
 from transcriber_worker.storage.deadline import Deadline
 from transcriber_worker.storage.https_download import Download, compressed
@@ -28,8 +27,9 @@ class HttpsStore:
     resolved and vetted anew.
 
     `allowed`: prefixes that every URL, redirects included, must lie below. `timeout_s`: longest silence of a host.
-    `max_bytes`: what is larger is told to be just larger, and not stored. `network`, `tls`: how connections are made
-    and whom they trust. An etag is the host's strong entity tag, else a digest of its last-modified time and size.
+    `max_bytes`: what is larger is told to be just larger, and not stored. `download_timeout_s`: longest time of one
+    download. `network`, `tls`: how connections are made and whom they trust. An etag is the host's strong entity tag,
+    else a digest of its last-modified time and size.
     """
 
     def __init__(
@@ -69,16 +69,9 @@ class HttpsStore:
             return bytes(body), self._info(answer, len(body))
 
     def download(self, uri: ObjectUri, path: Path, *, etag: str) -> ObjectInfo:
-        unfinished = path.with_name(f".{secrets.token_hex(8)}.tmp")
-        with self._exchange(uri) as exchange, _scratch_errors(path):
-            try:
-                with unfinished.open("xb", buffering=0) as file:
-                    deadline = Deadline(self._clock, self._download_timeout_s)
-                    info = Download(exchange, uri, etag, file, self._max_bytes, self._clock, deadline).run()
-                unfinished.replace(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
-            return info
+        deadline = Deadline(self._clock, self._download_timeout_s)
+        with self._exchange(uri) as exchange, arriving(path) as file:
+            return Download(exchange, uri, etag, file, self._max_bytes, self._clock, deadline).run()
 
     def write(self, uri: ObjectUri, body: bytes, content_type: str, condition: Condition = None) -> ObjectInfo:  # noqa: ARG002 - the seam's signature
         raise _read_only(uri)
@@ -145,13 +138,3 @@ class HttpsStore:
 def _read_only(uri: ObjectUri) -> RejectJob:
     message = f"{host_of(uri)}: URLs are only read from; write to a directory or a bucket"
     return RejectJob(Reason.OUTPUT_NOT_ALLOWED, message)
-
-
-@contextmanager
-def _scratch_errors(path: Path) -> Iterator[None]:
-    """The only files here are our own: whatever the disk says is this worker's trouble."""
-    try:
-        yield
-    except OSError as error:
-        full = " (no room)" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise EnvironmentDown(f"can't write {path}{full}: {error.strerror}", PauseReason.SCRATCH) from error

@@ -7,6 +7,7 @@ from io import FileIO
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, Reason, RejectJob, RetryJob
 from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.storage.arriving import write_whole
 from transcriber_worker.storage.base import ConditionFailed, ObjectInfo
 from transcriber_worker.storage.deadline import Deadline
 from transcriber_worker.storage.https_exchange import Answer, BrokenBody, Exchange, host_of, refuse
@@ -97,7 +98,7 @@ class Download:
             self._deadline.check()
             if self._file.tell() + len(chunk) > self._max_bytes:
                 raise self._too_large()
-            self._file.write(chunk)
+            write_whole(self._file, chunk)
             self._digest.update(chunk)
 
     def _finished(self) -> ObjectInfo:

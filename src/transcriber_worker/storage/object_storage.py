@@ -1,14 +1,12 @@
 """Objects in OCI Object Storage: `oci://bucket@namespace/name`, with conditional writes decided by the service."""
 
 import errno
-import secrets
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from transcriber_worker.domain.errors import EnvironmentDown, Reason, RejectJob
 from transcriber_worker.domain.uri import InvalidUri, ObjectUri
 from transcriber_worker.oci_access.access import OciAccess, Renewing
 from transcriber_worker.oci_access.faults import Fault, code_of, fault_of
+from transcriber_worker.storage.arriving import arriving
 from transcriber_worker.storage.base import (
     LARGEST_READ_BYTES,
     Condition,
@@ -28,7 +27,7 @@ from transcriber_worker.storage.base import (
 )
 from transcriber_worker.storage.deadline import Deadline
 from transcriber_worker.storage.object_storage_answers import BrokenBody, chunks, info_of, md5, md5_of
-from transcriber_worker.storage.object_storage_download import Download, RangeRefused, full_disk
+from transcriber_worker.storage.object_storage_download import Download, RangeRefused
 from transcriber_worker.storage.object_storage_errors import OBJECT_NOT_FOUND, fail_changing, fail_reading
 
 WRITE_ID = "write-id"
@@ -81,18 +80,9 @@ class ObjectStorageStore:
         raise EnvironmentDown(f"{uri} could not be read whole, {READS} times in a row")
 
     def download(self, uri: ObjectUri, path: Path, *, etag: str) -> ObjectInfo:
-        unfinished = path.with_name(f".{secrets.token_hex(8)}.tmp")
-        try:
-            with FileIO(unfinished, "xb") as file:
-                deadline = Deadline(self._clock, self._download_timeout_s)
-                get = partial(self._rest, uri, etag)
-                info = Download(uri, etag, file, get, self._clock, deadline).run()
-            unfinished.replace(path)
-        except OSError as error:
-            raise full_disk(path, error) from error
-        finally:
-            unfinished.unlink(missing_ok=True)
-        return info
+        deadline = Deadline(self._clock, self._download_timeout_s)
+        with arriving(path) as file:
+            return Download(uri, etag, file, partial(self._rest, uri, etag), self._clock, deadline).run()
 
     def write(self, uri: ObjectUri, body: bytes, content_type: str, condition: Condition = None) -> ObjectInfo:
         name, write_id = _target(uri), uuid.uuid4().hex

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from io import FileIO
-from pathlib import Path
 from typing import Any
 
 from transcriber_worker.domain.clock import Clock
-from transcriber_worker.domain.errors import EnvironmentDown, PauseReason
+from transcriber_worker.domain.errors import EnvironmentDown
 from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.storage.arriving import write_whole
 from transcriber_worker.storage.base import ConditionFailed, ObjectInfo
 from transcriber_worker.storage.deadline import Deadline
 from transcriber_worker.storage.object_storage_answers import BrokenBody, chunks, info_of, md5_of
@@ -98,9 +98,7 @@ class Download:
         return ObjectInfo(info.etag, size_bytes, info.modified_at, info.observed_at)
 
     def _write(self, chunk: bytes) -> None:
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        write_whole(self._file, chunk)
         self._digest.update(chunk)
         self._received += len(chunk)
 
@@ -109,11 +107,6 @@ class Download:
         self._file.truncate()
         self._received = 0
         self._digest = hashlib.md5(usedforsecurity=False)
-
-
-def full_disk(path: Path, error: OSError) -> EnvironmentDown:
-    """What it means that the download's file can't be written."""
-    return EnvironmentDown(f"can't write {path}: {error.strerror or error}", PauseReason.SCRATCH)
 
 
 def _start(answer: Any) -> int:

@@ -160,7 +160,7 @@ class Worker:
             self._attempts.attend(running.delivery, running.cancel, running.outcome, alone=running.alone)
         except WorkerBroken as error:
             broken = error
-        except Exception as error:  # a bug outside every bound: the message stays leased and comes again
+        except Exception as error:  # a bug outside every bound: the message comes again
             emit(events.UNEXPECTED_ERROR, error=type(error).__name__, exc_info=error)
         self._ended.put((number, broken))
 
@@ -192,7 +192,10 @@ class Worker:
             self._give_back(running.delivery, self._settings.look_again_s)
         elif ending is Ending.MUST_RUN_ALONE:
             self._waiting.keep(running.delivery, alone=True)
-        elif ending is not None:
+        elif ending is None:
+            # A bug outside every bound. Not every broker takes a message back by itself.
+            self._give_back(running.delivery, self._settings.look_again_s)
+        else:
             self._environment_up()
 
     def _environment_down(self, reason: PauseReason, message: str) -> None:

@@ -1,6 +1,9 @@
 """The broker's client against a cluster that answers with errors: librdkafka's own mock, over real sockets."""
 
+import re
+import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -18,7 +21,7 @@ from transcriber_worker.settings import KafkaBrokerSettings
 
 ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS = 22, 25, 27
 TOPIC_AUTHORIZATION_FAILED, COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR = 29, 14, 16
-GROUP_AUTHORIZATION_FAILED, FENCED_INSTANCE_ID, UNKNOWN_TOPIC = 30, 82, 3
+GROUP_AUTHORIZATION_FAILED, FENCED_INSTANCE_ID, UNKNOWN_TOPIC, MSG_SIZE_TOO_LARGE = 30, 82, 3, 10
 PATIENCE_S = 15.0
 MISSING = {"password": "env:KAFKA_PASSWORD"}
 
@@ -155,6 +158,39 @@ def test_a_fenced_member_starts_anew(cluster: Cluster) -> None:
     assert take_one(worker).message.body == b"2"
 
 
+class HangsOnClose:
+    """A client that never gets to take its leave, as librdkafka's after its password was refused in mid-commit."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self.go_on = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+    def close(self) -> None:
+        self.go_on.wait()
+        self._consumer.close()
+
+
+def test_a_client_that_can_t_take_its_leave_holds_nobody_up(cluster: Cluster) -> None:
+    worker = cluster.worker(group_instance_id="pod-1")
+    worker.publish(b"1", {})
+    take_one(worker).settle()
+    membership = worker._poller._membership
+    assert membership is not None
+    hanging = HangsOnClose(membership._consumer)
+    membership._consumer = hanging  # type: ignore[assignment]
+
+    cluster.mock.fail_next(Api.HEARTBEAT, FENCED_INSTANCE_ID)
+    worker.publish(b"2", {})
+    try:
+        until(lambda: worker._poller._membership is not membership, "another client", PATIENCE_S)
+        assert take_one(worker).message.body == b"2"
+    finally:
+        hanging.go_on.set()
+
+
 def test_an_outage_is_told_after_the_request_timeout_and_ends_by_itself(cluster: Cluster) -> None:
     worker = cluster.worker()
     worker.publish(b"1", {})
@@ -247,6 +283,20 @@ def test_a_reply_topic_that_refuses_costs_the_worker_nothing(cluster: Cluster) -
     reader.close()
 
 
+def test_an_event_too_large_for_a_reply_topic_goes_to_the_results(cluster: Cluster) -> None:
+    """And the next one to that topic again."""
+    worker = cluster.worker()
+    cluster.mock.fail_next(Api.PRODUCE, MSG_SIZE_TOO_LARGE)
+
+    worker.announce("job:1", b"{}", "elsewhere")
+    worker.announce("job:2", b"{}", "elsewhere")
+
+    for topic in ("jobs-results", "elsewhere"):
+        reader = KafkaBacklog(cluster.settings.model_copy(update={"topic": topic}), SystemClock())
+        assert reader.read() == Backlog(waiting=1, in_flight=0)
+        reader.close()
+
+
 def test_a_backlog_that_is_not_known_is_no_zero(cluster: Cluster) -> None:
     reader = KafkaBacklog(cluster.settings, SystemClock())
     assert reader.read() == Backlog(waiting=0, in_flight=0)
@@ -292,10 +342,12 @@ def test_a_bug_in_a_turn_does_not_end_the_poll_thread(cluster: Cluster, monkeypa
     assert take_one(worker).message.body == b"2"
 
 
-def test_options_that_the_worker_sets_itself_are_refused() -> None:
-    settings = KafkaBrokerSettings(options={"enable.auto.commit": "true", "client.rack": "ad-1"})
+@pytest.mark.parametrize(("name", "value"), [("enable.auto.commit", "true"), ("request.required.acks", "0")])
+def test_options_that_the_worker_sets_itself_are_refused(name: str, value: str) -> None:
+    """Some have a second name, under which `acks` too can be given up."""
+    settings = KafkaBrokerSettings(options={name: value, "client.rack": "ad-1"})
 
-    with pytest.raises(WorkerBroken, match=r"enable\.auto\.commit"):
+    with pytest.raises(WorkerBroken, match=re.escape(name)):
         KafkaBroker(settings, SystemClock(), Metrics(CollectorRegistry()))
 
 

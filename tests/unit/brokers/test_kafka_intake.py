@@ -3,7 +3,7 @@
 import pytest
 
 from tests.builders import NOW, make_message
-from transcriber_worker.brokers.kafka_intake import HELD_FACTOR, MOST_BYTES, Intake
+from transcriber_worker.brokers.kafka_intake import HELD_FACTOR, LEAST_HOLD_S, MOST_BYTES, Intake
 from transcriber_worker.brokers.kafka_messages import Parcel
 from transcriber_worker.domain.clock import ManualClock
 from transcriber_worker.settings import KafkaBrokerSettings
@@ -66,6 +66,18 @@ def test_only_what_everything_before_is_done_of_is_committed(desk: Desk) -> None
 
     desk.intake.finish(first)
     assert desk.intake.commits() == {0: 3}
+
+
+def test_a_job_of_a_topic_that_is_no_more_does_not_end_the_message_at_its_offset(desk: Desk) -> None:
+    desk.fetch(parcel(0, timestamp_ms=1))
+    (old,) = desk.intake.take(1)
+    desk.intake.restart(0, 0)
+    desk.fetch(parcel(0, timestamp_ms=2))
+
+    desk.intake.finish(old)
+
+    assert desk.intake.commits() == {}
+    assert desk.offsets() == [0]
 
 
 def test_what_is_committed_is_not_committed_again(desk: Desk) -> None:
@@ -280,6 +292,15 @@ class TestWaiting:
         desk.pass_time(1.0)
         assert desk.offsets() == [0]
         assert desk.intake.next_due_s() is None
+
+    def test_what_is_not_due_is_not_sent_round_at_once_whatever_may_be_held(self) -> None:
+        desk = Desk(KafkaBrokerSettings(hold_s=0.0))
+        desk.fetch(parcel(0, not_before=NOW + 20))
+        assert desk.intake.take_early() == []
+
+        desk.pass_time(LEAST_HOLD_S)
+
+        assert [one.offset for one in desk.intake.take_early()] == [0]
 
     def test_it_wakes_who_waits(self, desk: Desk) -> None:
         desk.fetch(parcel(0))

@@ -1,23 +1,54 @@
 """Records of Kafka and our messages."""
 
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE
 from confluent_kafka import Message as Record
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import NOW, make_message
-from transcriber_worker.brokers.kafka_messages import Headers, parcel_of, republication, wire_headers
+from transcriber_worker.brokers.kafka_messages import (
+    LONGEST_DELAY_S,
+    Headers,
+    parcel_of,
+    republication,
+    wire_headers,
+)
 
 
-def record(value: bytes | None = b"{}", headers: Headers | None = None) -> Record:
-    return Record("jobs", 3, 4711, None, value, headers, None, (1, int(NOW * 1000)))
+def record(value: bytes | None = b"{}", headers: Headers | None = None, written_at: float = NOW) -> Record:
+    return Record("jobs", 3, 4711, None, value, headers, None, (TIMESTAMP_CREATE_TIME, int(written_at * 1000)))
 
 
 def test_a_record_says_where_it_came_from() -> None:
     message = parcel_of(record()).message
 
-    assert message.id == "jobs/3@4711"
+    assert message.id == "jobs/3@4711+1750000000000"
     assert message.origin == "kafka:jobs/3@4711"
     assert message.published_at == NOW
+
+
+def test_a_topic_made_anew_has_other_messages_at_the_same_offsets() -> None:
+    """A job's record answers a message that it knows without another try."""
+    assert parcel_of(record()).message.id != parcel_of(record(written_at=NOW + 0.001)).message.id
+
+
+def test_a_record_without_a_time_has_no_age() -> None:
+    message = parcel_of(Record("jobs", 3, 4711, None, b"{}", None, None, (TIMESTAMP_NOT_AVAILABLE, 0))).message
+
+    assert (message.id, message.published_at) == ("jobs/3@4711", None)
+
+
+def test_nothing_was_published_after_it_was_written() -> None:
+    """A publisher who says so would make every later request for the same transcript stale."""
+    headers = wire_headers({"transcriber-published-at": str(NOW + 1000)})
+
+    assert parcel_of(record(headers=headers)).message.published_at == NOW
+
+
+def test_no_publisher_can_have_a_message_go_round_for_ever() -> None:
+    headers = wire_headers({"not-before": str(NOW * 10)})
+
+    assert parcel_of(record(headers=headers)).not_before == NOW + LONGEST_DELAY_S
 
 
 def test_a_record_without_a_value_is_an_empty_message() -> None:

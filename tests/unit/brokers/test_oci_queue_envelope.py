@@ -55,6 +55,8 @@ MARK = sealed(b"", {}).partition(",")[0] + ","
         "}",
         '"text":"a"}',
         '"headers":[],"text":"a"}',
+        '"headers":{"a":"\\ud800"},"text":"a"}',
+        '"headers":{"\\ud800":"a"},"text":"a"}',
         '"headers":{}}',
         '"headers":{},"text":5}',
         '"headers":{},"base64":"%"}',

@@ -80,7 +80,7 @@ def lines(configured: Configured) -> Lines:
 
 
 def test_an_event_is_one_json_line_with_its_envelope_first(lines: Lines) -> None:
-    emit(events.SCRATCH_CLEANED, path="scratch", files=3, freed_bytes=1024)
+    emit(events.SCRATCH_CLEANED, path="scratch", files=3)
 
     assert lines.only() == {
         **ENVELOPE,
@@ -88,7 +88,6 @@ def test_an_event_is_one_json_line_with_its_envelope_first(lines: Lines) -> None
         "event": "scratch.cleaned",
         "path": "scratch",
         "files": 3,
-        "freed_bytes": 1024,
     }
     assert list(lines.only())[:4] == ["timestamp", "level", "event", "worker_id"]
     assert lines.getvalue().endswith("}\n")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.workbench import Workbench
+from transcriber_worker.brokers.base import Message
 from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.errors import HandBack, IgnoreEvent, LeaseLost, Reason, RetryJob, WorkerBroken
 from transcriber_worker.domain.job import Format
@@ -21,6 +22,19 @@ from transcriber_worker.storage.base import ObjectInfo
 from transcriber_worker.tools.watching import cancel as cancel_job
 
 MakeBench = Callable[..., Workbench]
+
+
+class HandedDelivery:
+    """A `Delivery` of any message one likes."""
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+
+    def extend(self) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def give_back(self, delay_s: float = 0.0) -> None: ...
 
 
 def die_at(fatal: Milestone) -> Callable[[Milestone], None]:
@@ -339,6 +353,31 @@ def test_a_large_body_is_kept_by_reference(bench: Workbench) -> None:
     read = DeadLetter.from_bytes(letter.body)
     assert read.original_body() is None
     assert bench.store.read(bench.uri(read.body_uri or ""))[0] == body
+
+
+def test_headers_that_no_letter_can_carry_are_left_out_of_it(bench: Workbench) -> None:
+    """A letter too large for the broker is never written, and its message never settled."""
+    bench.broker.publish(b"garbage", {"large": '"' * 20_000, "traceparent": "00-1-2-01"})
+    bench.attend()
+
+    (letter,) = bench.broker.dead_letters.list()
+
+    assert DeadLetter.from_bytes(letter.body).headers == {"traceparent": "00-1-2-01"}
+
+
+def test_a_message_from_the_future_does_not_outdate_the_next_one(bench: Workbench) -> None:
+    """Its publisher's clock, or its publisher, is wrong."""
+    submitted = bench.submit(b"2")
+    delivery = bench.delivery()
+    early = replace(delivery.message, published_at=bench.clock.now() + 1_000_000)
+    delivery.settle()
+    bench.attend(HandedDelivery(early))
+    bench.clock.advance(60)
+
+    bench.submit(b"3")
+    bench.attend()
+
+    assert bench.transcript(submitted).duration.audio_s == 30
 
 
 def test_a_newer_contract_version_is_left_to_a_newer_worker_within_the_bound(make_bench: MakeBench) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -448,6 +449,22 @@ def test_a_scratch_disk_that_fails_is_our_own_trouble(
     with pytest.raises(EnvironmentDown) as down:
         store.download(uri, tmp_path / "nowhere" / "source", etag='"v1"')
     assert down.value.part is PauseReason.SCRATCH
+
+
+@pytest.mark.parametrize("short_bytes", [1, len(BODY) // 2])
+def test_a_disk_that_takes_a_part_only_is_our_own_trouble_too(
+    store: HttpsStore, uri: ObjectUri, call: Stored, target: Path, short_bytes: int
+) -> None:
+    """What did not fit is not said to be the host's fault, nor the file to be whole."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(BODY) - short_bytes, hard))
+    try:
+        with pytest.raises(EnvironmentDown) as down:
+            store.download(uri, target, etag='"v1"')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert down.value.part is PauseReason.SCRATCH
+    assert list(target.parent.iterdir()) == []
 
 
 def md5_of(body: bytes) -> str:

@@ -248,6 +248,25 @@ def test_a_bug_outside_every_bound_does_not_end_the_worker(make_rig: MakeRig) ->
     assert ("a", False) in rig.attempts.attended
 
 
+def test_and_its_message_is_given_back(make_rig: MakeRig) -> None:
+    """On a broker without leases nothing else brings it back, nor lets anything behind it be committed."""
+    tries = []
+
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        tries.append(delivery)
+        if len(tries) == 1:
+            raise ZeroDivisionError
+        return settle(delivery, cancel, alone)
+
+    rig = make_rig(script, slots=1, look_again_s=0.1)
+    rig.publish("bug")
+
+    rig.run()
+
+    assert len(tries) == 2
+    assert rig.bench.queue_is_empty()
+
+
 def test_sigterm_lets_a_job_finish_within_the_grace(make_rig: MakeRig) -> None:
     def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
         rig.stop.stop("SIGTERM")
