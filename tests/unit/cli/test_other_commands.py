@@ -23,9 +23,9 @@ from transcriber_worker.observability.labels import WorkerState
 from transcriber_worker.observability.metrics import Metrics
 
 COMMANDS = ["run", "healthcheck", "submit", "status", "cancel", "check-config", "demo",
-            "dlq", "dlq list", "dlq show", "dlq redrive"]  # fmt: skip
+            "queue-exporter", "dlq", "dlq list", "dlq show", "dlq redrive"]  # fmt: skip
 WITH_CONFIG = [["run"], ["healthcheck"], ["submit", "a.wav"], ["status"], ["cancel", "x"], ["check-config"],
-               ["dlq", "list"], ["dlq", "show", "x"], ["dlq", "redrive", "x"]]  # fmt: skip
+               ["queue-exporter"], ["dlq", "list"], ["dlq", "show", "x"], ["dlq", "redrive", "x"]]  # fmt: skip
 
 
 def test_good_settings_are_good(terminal: Terminal) -> None:
