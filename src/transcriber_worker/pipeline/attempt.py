@@ -105,7 +105,9 @@ class Attempts:
                 return self._ignore(delivery, source, outcome)
             version = source.version if isinstance(source, Source) else None
             hidden = isinstance(source, RetryJob) and not source.charged
-            claim = self._claims.acquire(job, delivery.message, version, alone=alone, hidden=hidden)
+            missing = isinstance(source, RejectJob) and source.reason is Reason.SOURCE_NOT_FOUND
+            gone = partial(self._journey.fingerprint, job) if missing else None
+            claim = self._claims.acquire(job, delivery.message, version, alone=alone, hidden=hidden, gone=gone)
             if isinstance(claim, Refusal):
                 return Ending.HELD_ELSEWHERE if claim is Refusal.HELD else Ending.MUST_RUN_ALONE
             if isinstance(claim, JobRecord):

@@ -34,6 +34,10 @@ class SourceVersion:
     fingerprint: str
 
 
+FingerprintOf = Callable[[str], str]
+"""What a transcript of this job would depend on, had the source this etag."""
+
+
 class Claim:
     """A job held by this worker. Thread-safe: the heartbeat renews it while the job's own thread works.
 
@@ -137,13 +141,20 @@ class Claims:
         """Those that were given up while the store could not be told."""
 
     def acquire(
-        self, job: Job, message: Message, source: SourceVersion | None, *, alone: bool, hidden: bool = False
+        self,
+        job: Job,
+        message: Message,
+        source: SourceVersion | None,
+        *,
+        alone: bool,
+        hidden: bool = False,
+        gone: FingerprintOf | None = None,
     ) -> Claim | JobRecord | Refusal:
         """Take a job. Returns the claim; or the record of a job that has already ended as this message asks, to be
         announced again; or why it can't be had now.
 
-        `source`: None where it can't be seen; `hidden`: it may be seen again soon. `alone`: nothing else runs in this
-        worker, nor will while this job does.
+        `source`: None where it can't be seen; `hidden`: it may be seen again soon; `gone`: it is there no more.
+        `alone`: nothing else runs in this worker, nor will while this job does.
         """
         try:
             found = self._records.read(job.id)
@@ -156,7 +167,7 @@ class Claims:
             return self._write(self._first(job, message, source, alone=alone), None)
         if found.held and found.record.token not in self._let_go:
             return Refusal.HELD
-        if _answers(found.record, job, message, source):
+        if _answers(found.record, job, message, source, gone):
             return self._answer(found, message, job.request_id)
         if hidden and found.record.state is JobState.DONE:
             return Refusal.HELD  # whether this message asks for anything new can only be told from the source
@@ -253,7 +264,9 @@ class Claims:
         }
 
 
-def _answers(record: JobRecord, job: Job, message: Message, source: SourceVersion | None) -> bool:
+def _answers(
+    record: JobRecord, job: Job, message: Message, source: SourceVersion | None, gone: FingerprintOf | None
+) -> bool:
     """Whether an ended job is the answer to this message, so that only the announcement is due again.
 
     A message published anew after a failure or a cancellation asks for another try; after a success only if the
@@ -263,6 +276,8 @@ def _answers(record: JobRecord, job: Job, message: Message, source: SourceVersio
         return record.state in TERMINAL and record.message_id == message.id
     if record.message_id == message.id:
         return True
+    if source is None and gone is not None and record.source_etag is not None:
+        return gone(record.source_etag) == record.fingerprint  # the transcript is all that is left of it
     if source is None:
         return False  # whether the record answers a message that it has not seen can't be told now
     if source.fingerprint == record.fingerprint:

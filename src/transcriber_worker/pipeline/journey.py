@@ -86,8 +86,11 @@ class Journey:
         if info.size_bytes > limit:
             message = f"the source has {info.size_bytes} bytes, more than storage.max_source_bytes ({limit})"
             raise RejectJob(Reason.SOURCE_TOO_LARGE, message)
-        fingerprint = job.fingerprint(info.etag, self._info.identity)
-        return Source(info, SourceVersion(info.etag, info.modified_at, fingerprint))
+        return Source(info, SourceVersion(info.etag, info.modified_at, self.fingerprint(job, info.etag)))
+
+    def fingerprint(self, job: Job, etag: str) -> str:
+        """What this worker's transcript of that version of the source depends on."""
+        return job.fingerprint(etag, self._info.identity)
 
     def run(self, trip: Traveller, source: Source) -> ResultData:
         """Claim to outputs. What it writes is complete and final when it returns; the record, the announcement and the

@@ -25,7 +25,7 @@ from transcriber_worker.observability.metrics import Metrics
 COMMANDS = ["run", "healthcheck", "submit", "status", "cancel", "check-config", "demo",
             "queue-exporter", "dlq", "dlq list", "dlq show", "dlq redrive"]  # fmt: skip
 WITH_CONFIG = [["run"], ["healthcheck"], ["submit", "a.wav"], ["status"], ["cancel", "x"], ["check-config"],
-               ["queue-exporter"], ["dlq", "list"], ["dlq", "show", "x"], ["dlq", "redrive", "x"]]  # fmt: skip
+               ["dlq", "list"], ["dlq", "show", "x"], ["dlq", "redrive", "x"]]  # fmt: skip
 
 
 def test_good_settings_are_good(terminal: Terminal) -> None:
