@@ -21,6 +21,7 @@ class _Kept:
     lease: ExitStack
     due: float
     alone: bool
+    stranded: bool
 
 
 class WaitingRoom:
@@ -44,11 +45,17 @@ class WaitingRoom:
         self._forget_lost()
         return any(kept.alone for kept in self._kept)
 
-    def keep(self, delivery: Delivery, delay_s: float = 0.0, *, alone: bool = False) -> None:
-        """Keep a message for at least `delay_s`."""
+    @property
+    def someone_is_stranded(self) -> bool:
+        """Whether a message waits here for the environment."""
+        self._forget_lost()
+        return any(kept.stranded for kept in self._kept)
+
+    def keep(self, delivery: Delivery, delay_s: float = 0.0, *, alone: bool = False, stranded: bool = False) -> None:
+        """Keep a message for at least `delay_s`. `stranded`: because the environment is down."""
         cancel, lease = CancelToken(), ExitStack()
         lease.enter_context(self._heartbeat.keeping(delivery, cancel))
-        self._kept.append(_Kept(delivery, cancel, lease, self._clock.monotonic() + delay_s, alone))
+        self._kept.append(_Kept(delivery, cancel, lease, self._clock.monotonic() + delay_s, alone, stranded))
 
     def take(self, *, alone: bool) -> Delivery | None:
         """The message that has waited longest past its time; with `alone`, of those that must run alone."""

@@ -70,6 +70,8 @@ class Worker:
         self._pause = Pause(clock)
         self._never = threading.Event()
         self._draining = False
+        self._down: PauseReason | None = None
+        """What the intake is, or last was, paused for. Only a download shows that there is room on scratch again."""
         self._probe_fresh = False
         """While the environment is down: try a new message next, not the one that failed."""
         self._started = 0
@@ -140,8 +142,8 @@ class Worker:
         except EnvironmentDown as error:
             self._environment_down(error.part, str(error))
             return
-        if not deliveries and not self._running:
-            self._environment_up()
+        if not deliveries and not self._running and not self._waiting.someone_is_stranded:
+            self._environment_up()  # with nothing to do, nothing else will ever show it
         for delivery in deliveries:
             self._metrics.jobs_received.inc()
             self._begin(delivery, alone=False)
@@ -184,7 +186,7 @@ class Worker:
         ending = running.outcome.ending
         if ending is Ending.ENVIRONMENT_DOWN:
             self._environment_down(running.outcome.down or PauseReason.STORAGE, running.outcome.message)
-            self._waiting.keep(running.delivery)
+            self._waiting.keep(running.delivery, stranded=True)
         elif ending is Ending.HELD_ELSEWHERE and len(self._waiting) < self._slots:
             self._waiting.keep(running.delivery, self._settings.look_again_s)
         elif ending is Ending.HELD_ELSEWHERE:
@@ -195,11 +197,12 @@ class Worker:
         elif ending is None:
             # A bug outside every bound. Not every broker takes a message back by itself.
             self._give_back(running.delivery, self._settings.look_again_s)
-        else:
+        elif self._down is not PauseReason.SCRATCH or running.outcome.findings.source_bytes > 0:
             self._environment_up()
 
     def _environment_down(self, reason: PauseReason, message: str) -> None:
         if self._pause.begin() and not self._draining:
+            self._down = reason
             self._health.pause(reason, message)
             emit(events.WORKER_PAUSED, reason=reason, message=message)
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from tests.workbench import Workbench
 from transcriber_worker.brokers.base import Delivery
 from transcriber_worker.domain.cancel import CancelToken
-from transcriber_worker.domain.errors import EnvironmentDown, HandBack, WorkerBroken
+from transcriber_worker.domain.errors import EnvironmentDown, HandBack, PauseReason, WorkerBroken
 from transcriber_worker.observability.health import HealthState
 from transcriber_worker.observability.labels import Ending, WorkerState
 from transcriber_worker.observability.metrics import Metrics
@@ -34,6 +34,8 @@ class ScriptedAttempts:
         self.now = 0
         self.most_at_once = 0
         self.attended: list[tuple[str, bool]] = []
+        self.down: PauseReason | None = None
+        """What is down where the script says that something is."""
 
     def attend(self, delivery: Delivery, cancel: CancelToken, outcome: Outcome, *, alone: bool) -> None:
         with self._lock:
@@ -41,7 +43,9 @@ class ScriptedAttempts:
             self.most_at_once = max(self.most_at_once, self.now)
             self.attended.append((delivery.message.body.decode(), alone))
         try:
-            outcome.ending = self._script(delivery, cancel, alone)
+            outcome.ending, outcome.down = self._script(delivery, cancel, alone), self.down
+            if outcome.ending is Ending.COMPLETED:
+                outcome.findings.source_bytes = 1
         finally:
             with self._lock:
                 self.now -= 1
@@ -200,6 +204,32 @@ def test_an_outage_pauses_the_intake_and_ends_by_itself(make_rig: MakeRig) -> No
     assert states[-1] is WorkerState.RUNNING
     assert rig.health.readiness().body.get("down") is None
     assert rig.bench.queue_is_empty()
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "answers"])
+def test_an_outage_is_one_pause_whatever_gets_through_meanwhile(make_rig: MakeRig, meanwhile: str) -> None:
+    """With scratch full, jobs that were done before are still answered: that shows nothing of the disk."""
+    tries = [0]
+
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        if delivery.message.body == b"answer":
+            delivery.settle()
+            return Ending.ALREADY_DONE
+        tries[0] += 1
+        if tries[0] == 4 and meanwhile == "answers":
+            rig.publish("answer", "answer")
+        return Ending.ENVIRONMENT_DOWN if tries[0] < 8 else settle(delivery, cancel, alone)
+
+    rig = make_rig(script, slots=2)
+    rig.attempts.down = PauseReason.SCRATCH
+    rig.publish("a")
+
+    rig.run()
+
+    assert tries[0] >= 8
+    pauses = rig.metrics.registry.get_sample_value("transcriber_intake_pauses_total", {"reason": "scratch"})
+    assert pauses == 1
+    assert rig.health.readiness().body.get("down") is None
 
 
 def test_a_broker_that_is_down_pauses_the_intake(make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch) -> None:
