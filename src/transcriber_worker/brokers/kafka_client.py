@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from transcriber_worker.brokers.kafka_errors import WHO_WE_ARE, refused
 from transcriber_worker.domain.clock import Clock
-from transcriber_worker.domain.errors import EnvironmentDown, PauseReason, WorkerBroken
+from transcriber_worker.domain.errors import EnvironmentDown, PauseReason
 from transcriber_worker.observability import events
 from transcriber_worker.observability.logging import emit
 from transcriber_worker.observability.secrets import SecretMissing, read_secret
@@ -20,49 +20,6 @@ _CALLBACKS = ("on_commit", "error_cb")
 TELL_AGAIN_S = 30.0
 LARGEST_MESSAGE_BYTES = 1024 * 1024
 """What OCI Streaming takes, and a little less than a Kafka broker's default."""
-
-OWNED = frozenset(
-    {
-        "acks",
-        "allow.auto.create.topics",
-        "auto.offset.reset",
-        "bootstrap.servers",
-        "delivery.timeout.ms",
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "enable.idempotence",
-        "enable.partition.eof",
-        "group.id",
-        "group.instance.id",
-        "group.protocol",
-        "heartbeat.interval.ms",
-        "max.poll.interval.ms",
-        "message.timeout.ms",
-        "metadata.broker.list",
-        "partition.assignment.strategy",
-        "request.required.acks",
-        "sasl.mechanism",
-        "sasl.mechanisms",
-        "sasl.password",
-        "sasl.username",
-        "security.protocol",
-        "session.timeout.ms",
-        "ssl.ca.location",
-        "ssl.certificate.location",
-        "ssl.key.location",
-        "ssl.key.password",
-        "transactional.id",
-    }
-)
-"""Properties that are not the user's to set, by all their names: they have settings of their own, or delivery depends
-on them."""
-
-
-def check_options(settings: KafkaBrokerSettings) -> None:
-    """Raises `WorkerBroken` for options that the worker sets itself."""
-    taken = sorted(OWNED & settings.options.keys())
-    if taken:
-        raise WorkerBroken(f"broker.kafka.options: {', '.join(taken)} is set by the worker itself: remove it")
 
 
 class _Sparse(logging.Filter):
@@ -92,7 +49,6 @@ class Connection:
     the client's threads, questions from any."""
 
     def __init__(self, settings: KafkaBrokerSettings, clock: Clock) -> None:
-        check_options(settings)
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
@@ -105,7 +61,7 @@ class Connection:
 
     def properties(self, **ours: Any) -> dict[str, Any]:
         """Everything a client needs to connect, and `ours` (names with underscores for dots), of which an option may
-        change those that are not `OWNED`. Raises `EnvironmentDown` without the secret that a setting names."""
+        change those that the settings allow. Raises `EnvironmentDown` without the secret that a setting names."""
         settings = self._settings
         named = {name if name in _CALLBACKS else name.replace("_", "."): value for name, value in ours.items()}
         return {

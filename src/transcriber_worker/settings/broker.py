@@ -4,7 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from transcriber_worker.settings.section import SecretReference, Section
 
@@ -34,6 +34,43 @@ class DirectoryBrokerSettings(Section):
     )
     poll_s: float = Field(0.03, gt=0, le=60, description="How often an empty inbox is looked at.")
     results: bool = Field(True, description="Write result events as files under results/.")
+
+
+_OWNED = frozenset(
+    {
+        "acks",
+        "allow.auto.create.topics",
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "delivery.timeout.ms",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "enable.partition.eof",
+        "group.id",
+        "group.instance.id",
+        "group.protocol",
+        "heartbeat.interval.ms",
+        "max.poll.interval.ms",
+        "message.timeout.ms",
+        "metadata.broker.list",
+        "partition.assignment.strategy",
+        "request.required.acks",
+        "sasl.mechanism",
+        "sasl.mechanisms",
+        "sasl.password",
+        "sasl.username",
+        "security.protocol",
+        "session.timeout.ms",
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.key.location",
+        "ssl.key.password",
+        "transactional.id",
+    }
+)
+"""Properties that are not the user's to set, by all their names: they have settings of their own, or delivery depends
+on them."""
 
 
 class KafkaBrokerSettings(Section):
@@ -110,6 +147,13 @@ class KafkaBrokerSettings(Section):
         {},
         description="Further librdkafka properties, such as client.rack; those set by the worker itself are refused.",
     )
+
+    @field_validator("options")
+    @classmethod
+    def _not_owned(cls, options: dict[str, str]) -> dict[str, str]:
+        if taken := sorted(_OWNED & options.keys()):
+            raise ValueError(f"{', '.join(taken)} is set by the worker itself: remove it")
+        return options
 
 
 class OciQueueBrokerSettings(Section):
