@@ -1,6 +1,7 @@
 """What a worker's attempts make of deliveries, whatever broker brings them."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,12 @@ class PipelineContract:
         return harness.connect()
 
     @pytest.fixture
-    def bench(self, worker: Broker, tmp_path: Path) -> Workbench:
+    def bench(self, worker: Broker, tmp_path: Path) -> Iterator[Workbench]:
         """Attempts over this broker; the store and the job records are a directory's."""
         bench = Workbench(tmp_path / "bench", carrier=worker)
         self.source(bench).write_bytes(b"2")
-        return bench
+        yield bench
+        bench.close()
 
     def source(self, bench: Workbench) -> Path:
         return bench.folder / "spool" / "audio" / "call.wav"
