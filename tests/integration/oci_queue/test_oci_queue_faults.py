@@ -1,41 +1,16 @@
 """The OCI Queue adapter when the service misbehaves: nothing lost, nothing crashed, and said as what it is."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from tests.contract.broker_contract import take, take_nothing
-from tests.oci_emulator.client import Emulator, emulator
 from tests.oci_emulator.faults import FaultKind
 from tests.oci_queues import OciQueueHarness
 from transcriber_worker.brokers.base import Broker, Delivery
 from transcriber_worker.domain.errors import EnvironmentDown, LeaseLost, PauseReason
 
 STALE = [(404, "NotAuthorizedOrNotFound"), (409, "Conflict"), (409, "IncorrectState"), (400, "InvalidParameter")]
-
-
-@pytest.fixture(scope="module")
-def emu() -> Iterator[Emulator]:
-    with emulator() as emu:
-        yield emu
-
-
-@pytest.fixture(scope="module")
-def sdk_config(emu: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return emu.write_sdk_config(tmp_path_factory.mktemp("oci"))
-
-
-@pytest.fixture
-def harness(emu: Emulator, sdk_config: Path, tmp_path: Path) -> Iterator[OciQueueHarness]:
-    yield OciQueueHarness(emu, sdk_config, tmp_path)
-    emu.up()
-    emu.clear_faults()
-
-
-@pytest.fixture
-def worker(harness: OciQueueHarness) -> Broker:
-    return harness.connect()
 
 
 @pytest.fixture

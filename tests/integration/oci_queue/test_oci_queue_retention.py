@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.broker_contract import take, take_nothing
-from tests.oci_emulator.client import Emulator, emulator
+from tests.oci_emulator.client import Emulator
 from tests.oci_emulator.faults import FaultKind
 from tests.oci_queues import OciQueueHarness
 from transcriber_worker.brokers.base import Broker
@@ -15,32 +15,11 @@ from transcriber_worker.domain.errors import LeaseLost
 HEADERS = {"traceparent": "00-1-2-01"}
 
 
-@pytest.fixture(scope="module")
-def emu() -> Iterator[Emulator]:
-    with emulator() as emu:
-        yield emu
-
-
-@pytest.fixture(scope="module")
-def sdk_config(emu: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return emu.write_sdk_config(tmp_path_factory.mktemp("oci"))
-
-
 @pytest.fixture
 def harness(emu: Emulator, sdk_config: Path, tmp_path: Path) -> Iterator[OciQueueHarness]:
     """Messages live for five minutes, and leases are of one."""
     yield OciQueueHarness(emu, sdk_config, tmp_path, retention_s=300)
     emu.clear_faults()
-
-
-@pytest.fixture
-def worker(harness: OciQueueHarness) -> Broker:
-    return harness.connect()
-
-
-@pytest.fixture
-def other(harness: OciQueueHarness) -> Broker:
-    return harness.connect()
 
 
 def test_a_message_about_to_expire_is_published_anew(harness: OciQueueHarness, worker: Broker) -> None:

@@ -2,13 +2,11 @@
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.chaos.processes import until
 from tests.contract.broker_contract import take, take_nothing
-from tests.oci_emulator.client import Emulator, emulator
 from tests.oci_emulator.faults import FaultKind
 from tests.oci_queues import OciQueueHarness
 from transcriber_worker.brokers.base import Backlog, Broker, Delivery
@@ -16,29 +14,6 @@ from transcriber_worker.brokers.oci_queue_backlog import OciQueueBacklog
 from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.domain.errors import EnvironmentDown, PauseReason, RejectJob
 from transcriber_worker.oci_access.access import OciAccess
-
-
-@pytest.fixture(scope="module")
-def emu() -> Iterator[Emulator]:
-    with emulator() as emu:
-        yield emu
-
-
-@pytest.fixture(scope="module")
-def sdk_config(emu: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return emu.write_sdk_config(tmp_path_factory.mktemp("oci"))
-
-
-@pytest.fixture
-def harness(emu: Emulator, sdk_config: Path, tmp_path: Path) -> Iterator[OciQueueHarness]:
-    yield OciQueueHarness(emu, sdk_config, tmp_path)
-    emu.up()
-    emu.clear_faults()
-
-
-@pytest.fixture
-def worker(harness: OciQueueHarness) -> Broker:
-    return harness.connect()
 
 
 class TestStrangeAnswers:

@@ -1,6 +1,5 @@
 """Messages of an OCI queue while workers have them: kept, lost, given back, saved from the service's own limits."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from oci.queue import QueueClient
 from oci.queue.models import MessageMetadata, PutMessagesDetails, PutMessagesDetailsEntry
 
 from tests.contract.broker_contract import take, take_nothing
-from tests.oci_emulator.client import Emulator, emulator
+from tests.oci_emulator.client import Emulator
 from tests.oci_emulator.faults import FaultKind
 from tests.oci_queues import OciQueueHarness
 from transcriber_worker.brokers.base import Broker
@@ -20,33 +19,6 @@ from transcriber_worker.oci_access.access import OciAccess
 from transcriber_worker.pipeline.heartbeat import Heartbeat
 
 HEADERS = {"traceparent": "00-1-2-01"}
-
-
-@pytest.fixture(scope="module")
-def emu() -> Iterator[Emulator]:
-    with emulator() as emu:
-        yield emu
-
-
-@pytest.fixture(scope="module")
-def sdk_config(emu: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return emu.write_sdk_config(tmp_path_factory.mktemp("oci"))
-
-
-@pytest.fixture
-def harness(emu: Emulator, sdk_config: Path, tmp_path: Path) -> Iterator[OciQueueHarness]:
-    yield OciQueueHarness(emu, sdk_config, tmp_path)
-    emu.clear_faults()
-
-
-@pytest.fixture
-def worker(harness: OciQueueHarness) -> Broker:
-    return harness.connect()
-
-
-@pytest.fixture
-def other(harness: OciQueueHarness) -> Broker:
-    return harness.connect()
 
 
 def put_plainly(harness: OciQueueHarness, content: str, **metadata: Any) -> None:
