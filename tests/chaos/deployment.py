@@ -118,7 +118,10 @@ class Deployment:
         """Whether every job has come to its end, and nothing is left with anybody."""
         records = [self.record(job) for job in jobs]
         over = all(record is not None and record.state in TERMINAL for record in records)
-        return over and not self.messages()
+        try:
+            return over and not self.messages()
+        except OSError:  # a broker that has just come back, or is slow, does not know yet
+            return False
 
     def run_to_end(self, *jobs: Job, within_s: float = DEADLINE_S) -> None:
         """Wait until every job has come to its end."""
@@ -135,7 +138,11 @@ class Deployment:
 
     def describe(self, *jobs: Job) -> str:
         lines = [f"{job.name}: {record.state if (record := self.record(job)) else None}" for job in jobs]
-        return "\n".join([*lines, f"messages: {[str(path) for path in self.messages()]}"])
+        try:
+            messages = str([str(path) for path in self.messages()])
+        except OSError as error:
+            messages = f"cannot be told: {error}"
+        return "\n".join([*lines, f"messages: {messages}"])
 
     def messages(self) -> Sequence[PurePath]:
         """Whatever is neither settled nor dead: waiting, delayed, leased, on its way."""
@@ -183,7 +190,7 @@ def deployed(
         finally:
             deployment.close()
         for worker in deployment.workers:
-            until(lambda worker=worker: not worker.children(), f"no child of {worker.pid} is left", 5.0)  # type: ignore[misc]
+            until(lambda worker=worker: not worker.children(), f"no child of {worker.pid} is left", 30.0)  # type: ignore[misc]
 
 
 def _merged(stack: Fields, ours: Fields) -> Fields:

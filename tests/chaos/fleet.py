@@ -176,7 +176,7 @@ class Fleet:
             self.from_outside["SIGTERM"] += 1
             return
         post.worker.signal(signal.SIGSTOP)
-        until(lambda: post.worker.stopped() or not post.worker.running, "it stands still", 10.0)
+        until(lambda: post.worker.stopped() or not post.worker.running, "it stands still", 60.0)
         if not post.worker.running:
             return
         if self._someone_at_the_bound(post.worker):

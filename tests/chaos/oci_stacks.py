@@ -24,7 +24,8 @@ from transcriber_worker.domain.uri import ObjectUri
 LEASE_S = 6.0
 """Of the queue at least five; and the store tells its time in whole seconds."""
 _SESSION_S = 3.0
-_ANSWER_S = 3.0
+_ANSWER_S = 10.0
+"""A client that was just made must find the group's coordinator first."""
 _SOURCES, _TRANSCRIPTS, _PREFIX = "recordings", "transcripts", "calls/"
 _ALWAYS = None
 

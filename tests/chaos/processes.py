@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -23,6 +24,8 @@ from transcriber_worker.settings import ENV_PREFIX
 
 PROJECT = Path(__file__).parents[2]
 DEADLINE_S = 90.0
+_PORTS = range(10_000, 20_000)
+"""Below those that a system gives to clients, and apart from Kafka's."""
 _CHILD = "transcriber_worker.media.child"
 T = TypeVar("T")
 
@@ -139,9 +142,16 @@ def media_processes() -> Iterator[tuple[int, int]]:
 
 
 def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
+    """A port of 127.0.0.1 that nobody listens on, nor will by chance before a worker does, seconds from now."""
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                server.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def probe(port: int, path: str) -> tuple[int, str]:

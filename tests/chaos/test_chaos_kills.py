@@ -37,7 +37,7 @@ def kill_at(deployment: Deployment, milestone: Milestone, nth: int) -> None:
     assert worker.ended() == KILLED, worker.tail()
     added = log.read_text().splitlines()[len(before) :]
     assert [line.split()[0] for line in added] == [milestone]
-    until(lambda: not worker.children(), "its media processes died with it", 5.0)
+    until(lambda: not worker.children(), "its media processes died with it")
 
 
 @pytest.mark.timeout(240)

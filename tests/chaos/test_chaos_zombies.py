@@ -105,5 +105,6 @@ def test_a_zombie_about_to_commit_writes_nothing_while_its_successor_is_at_work(
         until(lambda: zombie.lines(events.JOB_LEASE_LOST), "the zombie has noticed")
         assert deployment.outputs() == {}
         deployment.run_to_end(job)
+        until(lambda: successor.lines(events.JOB_FINISHED), "the successor has said so")
         assert [line["worker_id"] for line in successor.lines(events.JOB_FINISHED)] == ["worker-2"]
         assert_all_done(deployment, [job])

@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from transcriber_worker.app import worker as app
+from transcriber_worker.domain.audio import Window
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import EnvironmentDown, WorkerBroken
+from transcriber_worker.domain.transcript import HeardWindow
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.inference import dispatcher, fake
+from transcriber_worker.inference.base import Listener
 from transcriber_worker.pipeline import heartbeat
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.settings import Settings
@@ -37,6 +40,7 @@ COMMITTING = "committing"
 MOMENTS = (*(milestone.value for milestone in Milestone), COMMITTING)
 HEARD = "chaos.heard"
 """A line of the log, with the job's id: one window more was heard."""
+_HELD_S = 2.0
 POISONED = "poisoned"
 """Stands in the kill log for the milestone."""
 
@@ -58,6 +62,8 @@ class Plan:
     """Jobs that kill the worker whenever it hears them."""
     pace: float = 0.0
     """Seconds that the fake engine takes per second of audio."""
+    held: str | None = None
+    """A file; as long as it is there, no window of more than `_HELD_S` comes to its end."""
     deaf: bool = False
     """Like a model, the engine can't be stopped within a window."""
     silent_s: float = 0.0
@@ -137,23 +143,37 @@ def cut_heartbeats(silent_s: float) -> None:
     heartbeat.Heartbeat._renew = cut  # type: ignore[method-assign, assignment]
 
 
+def hold_windows(while_there: Path) -> None:
+    hear, never = fake._made_up, threading.Event()
+
+    def held(window: Window, listener: Listener) -> HeardWindow:
+        while window.duration_s > _HELD_S and while_there.exists():
+            never.wait(0.05)
+        return hear(window, listener)
+
+    fake._made_up = held
+
+
 def read_tiny_wavs_in_process() -> None:
     from tests.chaos.tiny_wavs import TinyWavs  # brings PyAV along
 
-    real = app._media
+    real = app.make_media
 
     def media(settings: Settings, machine: Machine, clock: Clock) -> TinyWavs:
         return TinyWavs(lambda: real(settings, machine, clock))
 
-    app._media = media  # type: ignore[assignment]
+    app.make_media = media  # type: ignore[assignment]
 
 
 def main(config: str, plan_json: str) -> int:
+    faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, file=2)
     fields: dict[str, Any] = json.loads(plan_json)
     fields |= {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     plan = Plan(**fields)
     fake.FakeEngine = functools.partial(fake.FakeEngine, pace=plan.pace)  # type: ignore[misc, assignment]
+    if plan.held:
+        hold_windows(Path(plan.held))
     if plan.deaf:
         dispatcher.QueuedFile.check = lambda _: None  # type: ignore[method-assign, assignment]
     if plan.silent_s:

@@ -24,7 +24,7 @@ from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.settings import KafkaBrokerSettings
 
 PROJECT = Path(__file__).parents[2]
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 class Group:
@@ -37,9 +37,10 @@ class Group:
             bootstrap_servers=kafka.bootstrap,
             topic=topic,
             group=f"{topic}-workers",
-            session_timeout_s=2.0,
-            max_poll_interval_s=2.0,
-            request_timeout_s=5.0,
+            # Longer than a loaded machine keeps a thread from running.
+            session_timeout_s=6.0,
+            max_poll_interval_s=6.0,
+            request_timeout_s=10.0,
         )
         self.workers: list[KafkaBroker] = []
         self._metrics: dict[KafkaBroker, Metrics] = {}
@@ -71,7 +72,7 @@ class Group:
         (end,) = self.kafka.end_offsets(topic).values()
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": "nobody"})
         consumer.assign([TopicPartition(topic, 0, 0)])
-        records = consumer.consume(end, timeout=10.0) if end else []
+        records = consumer.consume(end, timeout=PATIENCE_S) if end else []
         consumer.close()
         return records
 

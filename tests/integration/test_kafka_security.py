@@ -23,7 +23,7 @@ Opener = Callable[..., KafkaBroker]
 @contextmanager
 def opened(**fields: Any) -> Iterator[KafkaBroker]:
     settings = KafkaBrokerSettings(
-        group=f"group-of-{fields['topic']}", session_timeout_s=6.0, request_timeout_s=5.0, **fields
+        group=f"group-of-{fields['topic']}", session_timeout_s=6.0, request_timeout_s=20.0, **fields
     )
     broker = KafkaBroker(settings, SystemClock(), Metrics(CollectorRegistry()))
     try:

@@ -1,7 +1,10 @@
 """The broker that Kafka's tests rely on does what they rely on it for."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -9,21 +12,22 @@ from confluent_kafka.admin import AdminClient
 
 from tests.kafka_server import KafkaServer, Secured
 
-CONNECT_S = 10.0
+PROJECT = Path(__file__).parents[2]
+CONNECT_S = 60.0
 
 
 def send(kafka: KafkaServer, topic: str, count: int) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
     for number in range(count):
         producer.produce(topic, str(number).encode(), partition=0)
-    assert producer.flush(30.0) == 0
+    assert producer.flush(90.0) == 0
 
 
 def first_message(kafka: KafkaServer, topic: str, group: str) -> tuple[int, bytes]:
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": group, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
     try:
-        message = consumer.poll(30.0)
+        message = consumer.poll(90.0)
         assert message is not None
         assert message.error() is None
         consumer.commit(message=message, asynchronous=False)
@@ -64,6 +68,28 @@ def test_messages_and_commits_survive_a_killed_broker(killable_kafka: KafkaServe
     assert first_message(kafka, topic_name, "readers") == (1, b"1")
 
 
+@pytest.mark.parametrize("code", ["COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"])
+def test_commits_are_told_however_a_broker_that_comes_back_answers_at_first(code: str) -> None:
+    """In a process of its own, since a client that can't take such an answer ends its process."""
+    asked = subprocess.run(
+        [sys.executable, "-c", _ASK, code], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (asked.returncode, asked.stdout) == (0, "{}\n"), asked.stderr
+
+
+_ASK = """
+import sys
+from confluent_kafka import KafkaError
+from tests.kafka_mock import Api, kafka_mock
+from tests.kafka_server import KafkaServer
+with kafka_mock() as mock:
+    mock.create_topic("jobs", 2)
+    kafka = KafkaServer("a mock", mock.bootstrap, None, None, "range")
+    mock.fail_next(Api.OFFSET_FETCH, *[getattr(KafkaError, sys.argv[1])] * 3)
+    print(kafka.committed("workers", "jobs"))
+"""
+
+
 def test_deleted_records_are_gone(whole_kafka: KafkaServer, topic_name: str) -> None:
     kafka = whole_kafka
     kafka.create_topic(topic_name)
@@ -78,7 +104,7 @@ def test_a_topic_takes_its_settings(whole_kafka: KafkaServer, topic_name: str) -
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
     codes = []
     producer.produce(topic_name, b"x" * 1000, on_delivery=lambda error, _: codes.append(error and error.code()))
-    producer.flush(30.0)
+    producer.flush(90.0)
     assert codes == [KafkaError.MSG_SIZE_TOO_LARGE]
 
 

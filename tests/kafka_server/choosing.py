@@ -67,7 +67,7 @@ def _apache(kind: str, folder: Path, machine_of: MachineOf, stack: ExitStack) ->
     server = _started(
         KafkaServer(kind, f"127.0.0.1:{ports.plaintext}", machine, secured, "cooperative-sticky"), machine, stack
     )
-    server.committed("nobody", "nothing")  # the first group makes the broker's own topic, which takes seconds
+    server.ensure_groups()
     return server
 
 
