@@ -43,6 +43,8 @@ class Window:
     speech: tuple[Span, ...]
     """Where speech was found inside `pcm`, padded as the detector was told, in order, not overlapping."""
     speed: float = 1.0
+    pauses: tuple[Span, ...] = ()
+    """Where inside `speech` nobody speaks for a moment (about 0.1 s and more), in order, not overlapping."""
 
     @property
     def duration_s(self) -> float:
@@ -68,6 +70,8 @@ class Notice(StrEnum):
     REPETITION = "repetition_removed"
     LOW_CONFIDENCE = "low_confidence"
     LANGUAGE_UNCERTAIN = "language_uncertain"
+    SPEECH_WITHOUT_WORDS = "speech_without_words"
+    NOT_TRANSCRIBED = "not_transcribed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ class SpeechOptions:
     word_timestamps: bool = False
     prompt: str | None = None
     hotwords: tuple[str, ...] = ()
+    mixed: bool = False
+    """Whether the language may change on the way: it is then decided window by window."""
 
     @property
     def known_language(self) -> str | None:
@@ -95,5 +97,8 @@ class Job:
 
     def fingerprint(self, etag: str, model_identity: str) -> str:
         """What the transcript depends on: the source's version, the options, the model. 32 hex digits."""
-        what = [etag, asdict(self.speech), asdict(self.media), model_identity]
+        speech = asdict(self.speech)
+        if not self.speech.mixed:
+            del speech["mixed"]  # came later: requests that don't name it keep the fingerprint of the versions before
+        what = [etag, speech, asdict(self.media), model_identity]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from transcriber_worker.domain.audio import Span
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -11,6 +13,10 @@ class Word:
     end_s: float
     text: str
     probability: float
+
+    @property
+    def middle_s(self) -> float:
+        return (self.start_s + self.end_s) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class Segment:
     temperature: float = 0.0
     flags: tuple[str, ...] = ()
     """Of `low_confidence`, `no_speech_likely`, `repetition`."""
+    language: str | None = None
+    """Given only where the languages of a file may change on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +47,11 @@ class HeardWindow:
     language_probability: float
     tokens: int = 0
     """Text tokens decoded, for throughput."""
+    holes_found: int = 0
+    """Stretches of clear speech that got no words at first, and were listened to again by themselves."""
+    holes_rescued: int = 0
+    """How many of them got words then."""
+    wordless: tuple[Span, ...] = ()
+    """Clear speech that has no words even so."""
+    lost: tuple[Span, ...] = ()
+    """What could not be transcribed at all: every attempt at it failed."""

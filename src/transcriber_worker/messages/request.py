@@ -14,6 +14,8 @@ from transcriber_worker.domain.job import Channels, Format, Job, MediaOptions, P
 from transcriber_worker.domain.uri import InvalidUri, ObjectUri, redacted
 
 VERSION = 1
+MIXED = "mixed"
+"""In place of a language: there are several, one after another."""
 _PREAUTHENTICATED = re.compile(r"p/[^/]+/n/[^/]+/b/[^/]+/o/(?P<name>.+)", re.DOTALL)
 _OBJECT_STORAGE_HOST = re.compile(r"(^|\.)(objectstorage\.|oci\.customer-oci\.com(:|$))")
 _UPGRADE_DELAY_S = 60.0
@@ -58,7 +60,10 @@ class Request(BaseModel):
     output: str | None = Field(
         default=None, max_length=2048, description="Prefix for the transcripts; default: the worker's own output."
     )
-    language: str | None = Field(default=None, description="Language spoken, as a code such as `pt`; null: detect it.")
+    language: str | None = Field(
+        default=None,
+        description="Language spoken, as a code such as `pt`; null: detect it; `mixed`: it may change on the way.",
+    )
     languages: tuple[str, ...] = Field(default=(), max_length=100, description="Detect only among these.")
     task: Task = Field(default=Task.TRANSCRIBE, description="`translate` writes English whatever is spoken.")
     formats: tuple[Format, ...] = Field(
@@ -95,6 +100,8 @@ class Request(BaseModel):
     @field_validator("language", "languages")
     @classmethod
     def _language_codes(cls, value: Any) -> Any:
+        if value == MIXED:
+            return value
         for code in (value,) if isinstance(value, str) else value or ():
             if not re.fullmatch(r"[a-z]{2,3}", code):
                 raise ValueError("write languages as lower-case codes such as en, pt or yue")
@@ -102,7 +109,7 @@ class Request(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Request":
-        if self.language and self.languages:
+        if self.language and self.language != MIXED and self.languages:
             raise ValueError("give either `language` or `languages`, not both")
         return self
 
@@ -141,12 +148,13 @@ def to_job(
         source_etag=etag,
         formats=tuple(dict.fromkeys((Format.JSON, *request.formats))),
         speech=SpeechOptions(
-            language=request.language,
+            language=None if request.language == MIXED else request.language,
             languages=request.languages,
             task=request.task,
             word_timestamps=request.word_timestamps,
             prompt=request.prompt,
             hotwords=request.hotwords,
+            mixed=request.language == MIXED,
         ),
         media=MediaOptions(channels=request.channels, clip=clip, speed=request.speed),
         priority=request.priority,

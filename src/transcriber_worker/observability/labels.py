@@ -58,3 +58,26 @@ class ProcessRole(StrEnum):
 
     WORKER = "worker"
     MEDIA = "media"
+
+
+class EnginePhase(StrEnum):
+    """A phase of a batch in the engine."""
+
+    FEATURES = "features"
+    ENCODE = "encode"
+    LANGUAGE = "language"
+    DECODE = "decode"
+    ALIGN = "align"
+
+
+class Retry(StrEnum):
+    """Why and how a stretch of audio was decoded once more."""
+
+    SPLIT = "split"
+    HOLE = "hole"
+    TIMESTAMPS = "timestamps"
+    TEMPERATURE = "temperature"
+    NO_PROMPT = "no_prompt"
+    FULL_LENGTH = "full_length"
+    LANGUAGE = "language"
+    ALONE = "alone"

@@ -20,11 +20,13 @@ from transcriber_worker.observability.declaring import (
     histogram,
     info,
 )
-from transcriber_worker.observability.labels import Ending, ProcessRole, Stage, WorkerState
+from transcriber_worker.observability.labels import Ending, EnginePhase, ProcessRole, Retry, Stage, WorkerState
 
 # Seconds. Stages take milliseconds to an hour; what a publisher waits for takes a second to a day.
 STAGE_BUCKETS_S = (0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 LONG_BUCKETS_S = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 28_800, 86_400)
+ROW_BUCKETS = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+FILL_BUCKETS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.999, 1)
 FACTOR_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 OUTCOME = Label.of("outcome", Ending)
@@ -33,6 +35,8 @@ STATE = Label.of("state", WorkerState)
 PAUSE = Label.of("reason", PauseReason)
 DEAD_LETTER = Label.of("reason", Reason)
 ROLE = Label.of("role", ProcessRole)
+PHASE = Label.of("phase", EnginePhase)
+RETRY = Label.of("retry", Retry)
 IGNORED = Label("reason", "Short code of what was ignored, such as own_output.")
 ERROR = Label("error", "Class name of the error.")
 CODE = Label.of("code", Notice)
@@ -155,6 +159,33 @@ class Metrics:
         "Age since its publication of the oldest message that this worker has; 0 when it has none. Keep it well below "
         "the broker's retention.",
     )
+
+    # The batching engine
+    batch_rows = histogram("transcriber_batch_rows", "Rows of a batch.", ROW_BUCKETS)
+    batch_fill = histogram(
+        "transcriber_batch_fill_ratio", "Rows of a batch by what it might have had at that time.", FILL_BUCKETS
+    )
+    batch_wait_seconds = histogram(
+        "transcriber_batch_wait_seconds", "How long the row of a batch that waited longest did so.", STAGE_BUCKETS_S
+    )
+    batch_queue_rows = gauge("transcriber_batch_queue_rows", "Rows waiting for a batch.")
+    batch_cap = gauge(
+        "transcriber_batch_cap_rows",
+        "Most rows a batch may have now; below what was set after the accelerator ran out of memory.",
+    )
+    out_of_memory = counter(
+        "transcriber_accelerator_out_of_memory_total", "Batches that did not fit and were decoded in smaller ones."
+    )
+    engine_phase_seconds = counter(
+        "transcriber_engine_phase_seconds_total", "Seconds of the model workers by phase, summed over workers.", PHASE
+    )
+    window_retries = counter(
+        "transcriber_window_retries_total", "Stretches of audio that were decoded once more, by how and why.", RETRY
+    )
+    holes_found = counter(
+        "transcriber_holes_found_total", "Stretches of clear speech that got no words and were heard by themselves."
+    )
+    holes_rescued = counter("transcriber_holes_rescued_total", "How many of them got words then.")
 
     # The worker
     worker_state = gauge("transcriber_worker_state", "1 for the state the worker is in, 0 for the others.", STATE)

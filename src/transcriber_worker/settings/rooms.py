@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -60,14 +60,14 @@ class MediaSettings(Section):
     max_duration_s: float = Field(36_000.0, gt=0, description="Longer audio is dead-lettered.")
     processes: Count = Field(
         "auto",
-        description="Reader processes alive at once; auto: jobs in flight, capped by the cores and the memory limit.",
+        description="Reader processes for files of any length, beside one that is kept for short ones; auto: two fewer than jobs in flight, as far as the memory goes.",
     )
     cpu_permits: Count = Field(
         "auto",
         description="Readers that may compute at the same time; auto: the cores less one, at least one. One is kept for files that have had no window yet.",
     )
     memory_limit_bytes: int = Field(
-        2048 * MIB,
+        1024 * MIB,
         ge=256 * MIB,
         description="Address space of one reader process; a file that needs more is dead-lettered.",
     )
@@ -75,7 +75,10 @@ class MediaSettings(Section):
     window_timeout_s: float = Field(
         120.0, gt=0, description="A reader that takes longer for one window is ended and its file dead-lettered."
     )
-    windows_ahead: int = Field(2, ge=1, le=64, description="Windows of one file that may wait for the engine.")
+    windows_ahead: Count = Field(
+        "auto",
+        description="Windows of one file that may wait for the engine; auto: 2 slabs, or one and a half batches; the batching engine takes no fewer than 4.",
+    )
     vad_threshold: float = Field(0.5, gt=0, lt=1, description="Speech probability above which audio counts as speech.")
     vad_min_silence_ms: int = Field(2000, ge=0, description="A pause at least this long ends a stretch of speech.")
     vad_speech_pad_ms: int = Field(400, ge=0, description="Kept on both sides of a stretch of speech.")
@@ -98,18 +101,47 @@ class ModelSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is a usable GPU.")
     compute_type: str = Field("auto", description="CTranslate2 compute type; auto: float16 on cuda, int8 on cpu.")
     cpu_threads: int = Field(
-        0, ge=0, description="Threads of one transcription on the CPU; 0: the cores shared out over engine.concurrency."
+        0, ge=0, description="Threads of one model worker on the CPU; 0: the cores shared out over the model workers."
     )
     beam_size: int = Field(5, ge=1, le=20, description="Beams of the decoder; 1 is fastest.")
 
 
 class EngineKind(StrEnum):
+    BATCHED = "batched"
     SEQUENTIAL = "sequential"
 
 
 class EngineSettings(Section):
     kind: EngineKind = Field(
-        EngineKind.SEQUENTIAL, description="sequential: plain faster-whisper, one file per model worker."
+        EngineKind.BATCHED,
+        description="batched: windows of all files share the accelerator; sequential: plain faster-whisper, one file per model worker.",
+    )
+    window_s: float = Field(
+        29.5, ge=10.0, le=29.5, description="Batched engine: most speech in one window, its context counted."
+    )
+    window_padding: Literal["full", "adaptive"] = Field(
+        "full",
+        description="Batched engine: full pads every window to 30 s, as the model was trained; adaptive pads a batch to its longest window: short clips gain several times, and texts may differ slightly with the company they are heard in.",
+    )
+    workers: Count = Field(
+        "auto",
+        description="Batched engine: batches worked on at once, each on a model worker (on CUDA: a stream) of its own; auto: 2 on CUDA, on the CPU one a core, at most 4.",
+    )
+    max_batch_windows: Count = Field(
+        "auto", description="Batched engine: most windows in a batch; auto: 16 on CUDA, 4 on the CPU."
+    )
+    max_batch_s: float = Field(
+        8.0,
+        gt=0,
+        le=600,
+        description="Batched engine: a batch is made no larger than what is expected to take this long; it can't be interrupted.",
+    )
+    flush_s: float = Field(
+        0.03, ge=0, le=5, description="Batched engine: how long a batch that is not full waits for more windows."
+    )
+    batch_memory_bytes: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
+        "auto",
+        description="Batched engine: memory that all batches in work may take beside the weights, which bounds them further; auto: half of what is free once the model is loaded.",
     )
     concurrency: int = Field(
         2, ge=1, le=64, description="Sequential engine: files transcribed at once, each on a model worker of its own."
@@ -144,7 +176,8 @@ class WorkerSettings(Section):
         description="Name in records, logs and of its folder on scratch. Default: host name and process id.",
     )
     max_jobs_in_flight: Count = Field(
-        "auto", description="Jobs claimed at once; auto: what the engine works on at once, plus two being fetched."
+        "auto",
+        description="Jobs claimed at once; auto: enough short files to fill three batches; sequential: the files transcribed at once, plus two being fetched.",
     )
     max_attempts: int = Field(5, ge=1, le=100, description="Failures after which a job is dead-lettered.")
     max_crashes: int = Field(

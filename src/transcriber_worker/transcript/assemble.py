@@ -79,8 +79,9 @@ def assemble(
         loop_warnings += warnings
     segments.sort(key=lambda segment: (segment.start_s, _channel_order(segment.channel)))
     quality = _quality(segments)
+    hole_warnings = [warning for part in parts for warning in _hole_warnings(part.heard)]
     language, channel_languages = _languages(parts, options)
-    own = [*sorted(loop_warnings, key=_warning_order), *_whole_warnings(language, quality, report)]
+    own = [*sorted([*loop_warnings, *hole_warnings], key=_warning_order), *_whole_warnings(language, quality, report)]
     return Assembled(tuple(segments), language, channel_languages, (*report.warnings, *own), quality)
 
 
@@ -155,6 +156,15 @@ def _language(parts: Sequence[HeardPart], options: SpeechOptions) -> Language:
         return NO_LANGUAGE
     most = max(seconds, key=lambda code: seconds[code])
     return Language(most, probability[most])
+
+
+def _hole_warnings(heard: HeardWindow) -> Iterable[TranscriptWarning]:
+    for span in heard.lost:
+        message = f"{span.duration_s:.1f} s could not be transcribed: every attempt at them failed"
+        yield TranscriptWarning(Notice.NOT_TRANSCRIBED, message, span)
+    for span in heard.wordless:
+        message = f"{span.duration_s:.1f} s sound like speech, and no words were heard in them"
+        yield TranscriptWarning(Notice.SPEECH_WITHOUT_WORDS, message, span)
 
 
 def _quality(segments: Sequence[Segment]) -> Quality:

@@ -117,6 +117,7 @@ def _segment(number: int, segment: Segment, with_words: bool) -> SegmentEntry:
         compression_ratio=segment.compression_ratio,
         temperature=segment.temperature,
         flags=segment.flags,
+        language=segment.language,
     )
 
 

@@ -83,6 +83,8 @@ class EngineIdentity(Part):
     model_sha256: Text
     compute_type: Text
     beam_size: Annotated[int, Field(ge=1)]
+    manner: Text = ""
+    """What else in the engine's settings the transcript depends on."""
 
 
 class ChannelLanguage(Part):
@@ -134,6 +136,8 @@ class SegmentEntry(Part):
     temperature: Score
     flags: tuple[Text, ...]
     """Of `low_confidence`, `no_speech_likely`, `repetition`."""
+    language: Text | None = None
+    """Given where the request said that the languages are mixed."""
 
 
 class QualityEntry(Part):

@@ -37,6 +37,7 @@ def _belong_together(before: Segment, after: Segment, merge_gap_s: float) -> boo
     return (
         before.channel == after.channel
         and before.flags == after.flags
+        and before.language == after.language
         and after.start_s - before.end_s <= merge_gap_s
         and not ends_sentence(before.text)
         and max(before.end_s, after.end_s) - before.start_s <= MAX_MERGED_S

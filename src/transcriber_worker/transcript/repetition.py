@@ -48,6 +48,12 @@ def without_loops(segments: Sequence[Segment]) -> tuple[list[Segment], list[Tran
     return kept, warnings
 
 
+def has_loop(text: str, least_words: float = MIN_LOOP_WORDS) -> bool:
+    """Whether some phrase stands in `text` again and again, for `least_words` in a row or more."""
+    found = tokens(text)
+    return any(_loop_at(found, at, least_words) is not None for at in range(len(found)))
+
+
 def _warning(count: int, what: str, span: Span) -> TranscriptWarning:
     return TranscriptWarning(Notice.REPETITION, f"a repetition loop was cut: {count} {what} removed", span)
 
@@ -107,7 +113,7 @@ def _phrase_loops(text: str) -> list[_Cut]:
     return cuts
 
 
-def _loop_at(found: Sequence[Token], at: int) -> tuple[int, int] | None:
+def _loop_at(found: Sequence[Token], at: int, least_words: float = MIN_LOOP_WORDS) -> tuple[int, int] | None:
     """Period and length, in tokens, of the loop that begins at `at`."""
     phrase_words = 0.0
     for period in range(1, (len(found) - at) // MIN_REPEATS + 1):
@@ -118,7 +124,7 @@ def _loop_at(found: Sequence[Token], at: int) -> tuple[int, int] | None:
         while at + length < len(found) and found[at + length].key == found[at + length - period].key:
             length += 1
         repeats = length // period
-        if repeats >= MIN_REPEATS and repeats * phrase_words >= MIN_LOOP_WORDS:
+        if repeats >= MIN_REPEATS and repeats * phrase_words >= least_words:
             return period, length
     return None
 

@@ -11,6 +11,8 @@ _UNSPACED = (
     "\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 )
 _UNSPACED_CHAR = re.compile(f"[{_UNSPACED}]")
+_LEAST_UNSPACED = "\u0e00"
+"""Told by one comparison, since most text is below it."""
 _TOKEN = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 _CLOSERS = "\"'”’»)]}」』）】〉》"
 _SENTENCE_ENDS = frozenset(".?!…。？！｡．؟۔।॥")
@@ -33,7 +35,7 @@ class Token:
 
 def is_unspaced(char: str) -> bool:
     """Whether `char` belongs to a script that writes no spaces between words."""
-    return _UNSPACED_CHAR.match(char) is not None
+    return char >= _LEAST_UNSPACED and _UNSPACED_CHAR.match(char) is not None
 
 
 def tokens(text: str) -> list[Token]:

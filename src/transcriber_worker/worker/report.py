@@ -178,6 +178,8 @@ def _finished_fields(outcome: Outcome) -> dict[str, Any]:
         "publish_to_result_s": _rounded(outcome.publish_to_result_s),
         "source_bytes": found.source_bytes,
         "word_count": found.words,
+        "holes_found": found.holes_found,
+        "holes_rescued": found.holes_rescued,
         "language": found.language,
         "warnings": list(found.warnings),
     }

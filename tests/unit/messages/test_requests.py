@@ -180,6 +180,14 @@ def test_attributes_are_not_told_not_even_their_keys() -> None:
     assert "jane" not in refusal(attributes={"jane@example.com": "x" * 2000}).message
 
 
+@pytest.mark.parametrize("languages", [[], ["de", "en"]])
+def test_the_languages_may_change_on_the_way(languages: list[str]) -> None:
+    speech = job(language="mixed", languages=languages).speech
+    assert speech.mixed
+    assert speech.language is None
+    assert speech.languages == tuple(languages)
+
+
 def test_a_language_and_a_choice_of_languages_exclude_each_other() -> None:
     assert "either `language` or `languages`" in refusal(language="pt", languages=["en"]).message
 

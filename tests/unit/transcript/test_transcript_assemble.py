@@ -6,7 +6,7 @@ import pytest
 from tests.unit.transcript.transcripts import part, report, spoken
 from transcriber_worker.domain.audio import Notice, Span, TranscriptWarning
 from transcriber_worker.domain.job import SpeechOptions
-from transcriber_worker.domain.transcript import Segment, Word
+from transcriber_worker.domain.transcript import HeardWindow, Segment, Word
 from transcriber_worker.settings import TranscriptSettings
 from transcriber_worker.transcript.assemble import Assembled, HeardPart, Language, assemble
 
@@ -172,3 +172,13 @@ def test_an_engine_that_knows_no_language_makes_none_up() -> None:
 def test_the_order_of_the_parts_does_not_matter() -> None:
     parts = [part(spoken(f"Part {i}.", i * 10.0), core=Span(i * 10, i * 10 + 10), channel=i % 2) for i in range(6)]
     assert assembled(*parts) == assembled(*reversed(parts))
+
+
+def test_a_reader_is_told_where_speech_has_no_words() -> None:
+    late = HeardPart(None, Span(30, 60), HeardWindow((spoken("the end", 50.0),), "en", 0.9, lost=(Span(31, 33.5),)))
+    early = HeardPart(None, Span(0, 30), HeardWindow((spoken("we begin"),), "en", 0.9, wordless=(Span(10, 13),)))
+    hole, gap = assembled(late, early).warnings
+    assert (hole.code, hole.span) == (Notice.SPEECH_WITHOUT_WORDS, Span(10, 13))
+    assert (gap.code, gap.span) == (Notice.NOT_TRANSCRIBED, Span(31, 33.5))
+    assert "3.0 s" in hole.message
+    assert "2.5 s" in gap.message

@@ -31,6 +31,7 @@ def test_the_whole_contract() -> None:
         no_speech_prob=0.01,
         compression_ratio=1.23456,
         flags=("low_confidence",),
+        language="en",
     )
     warning = TranscriptWarning(Notice.DAMAGED, "two packets were damaged", Span(1.0, 1.00049))
     written = document(segment, of=job(speech, {"tenant": "a"}), audio_s=60.0, warnings=(warning,))
@@ -55,6 +56,7 @@ def test_the_whole_contract() -> None:
             "model_sha256": "d0" * 32,
             "compute_type": "int8",
             "beam_size": 5,
+            "manner": "",
         },
         "task": "translate",
         "language": "en",
@@ -75,6 +77,7 @@ def test_the_whole_contract() -> None:
                 "compression_ratio": 1.2346,
                 "temperature": 0.0,
                 "flags": ["low_confidence"],
+                "language": "en",
             }
         ],
         "quality": {"mean_logprob": -0.25, "low_confidence_share": 0.0, "no_speech": False},

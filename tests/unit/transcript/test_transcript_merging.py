@@ -59,6 +59,11 @@ def test_confidence_is_weighted_by_duration() -> None:
     assert whole.temperature == 0.4
 
 
+def test_what_is_said_in_two_languages_stays_apart() -> None:
+    one, other = replace(FIRST, language="en"), replace(SECOND, language="de")
+    assert merged([one, other], GAP_S) == [one, other]
+
+
 def test_words_stay_the_text() -> None:
     one, other = spoken("we went to", 0.0), spoken("the sea", 1.6)
     bare = replace(other, words=(replace(other.words[0], text="the"), other.words[1]))

@@ -10,7 +10,13 @@ from tests.unit.transcript.transcripts import spoken
 from transcriber_worker.domain.audio import Notice, Span
 from transcriber_worker.domain.transcript import Segment
 from transcriber_worker.transcript.flags import LOW_CONFIDENCE
-from transcriber_worker.transcript.repetition import MAX_PHRASE_WORDS, MIN_LOOP_WORDS, MIN_REPEATS, without_loops
+from transcriber_worker.transcript.repetition import (
+    MAX_PHRASE_WORDS,
+    MIN_LOOP_WORDS,
+    MIN_REPEATS,
+    has_loop,
+    without_loops,
+)
 
 
 def text_left(text: str) -> str:
@@ -135,3 +141,18 @@ def _holds_loop(words: list[str]) -> bool:
             if words[at : at + period] * repeats == words[at : at + period * repeats]:
                 return True
     return False
+
+
+@pytest.mark.parametrize(
+    ("text", "least_words", "expected"),
+    [
+        ("no " * 24, MIN_LOOP_WORDS, True),
+        ("no " * 23, MIN_LOOP_WORDS, False),
+        ("And then no no no no no no no no", 8, True),
+        ("And then no no no no no no no", 8, False),
+        ("one two three one two three one two three", 8, False),
+        ("", 8, False),
+    ],
+)
+def test_a_loop_is_seen_from_as_many_words_as_asked_for(text: str, least_words: float, expected: bool) -> None:
+    assert has_loop(text, least_words) is expected

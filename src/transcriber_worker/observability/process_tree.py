@@ -1,0 +1,69 @@
+"""What a process and all its descendants use, as the operating system counts it."""
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from transcriber_worker.observability.resources import open_nvml
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """CPU seconds since the processes began, user and system, of descendants that have ended too; resident bytes now,
+    memory that processes share counted for each."""
+
+    cpu_s: float
+    rss_bytes: int
+
+
+def usage_of(pid: int) -> Usage:
+    """Of the process `pid` and its descendants; nothing where it is gone."""
+    cpu_s, rss_bytes = 0.0, 0
+    for process in _tree(pid):
+        try:
+            with process.oneshot():
+                times = process.cpu_times()
+                rss_bytes += process.memory_info().rss
+        except psutil.Error:
+            continue  # ended just now: its CPU seconds are on its parent's account once it is reaped
+        cpu_s += times.user + times.system + times.children_user + times.children_system
+    return Usage(cpu_s, rss_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLoad:
+    """CPU seconds that everybody used since the machine began, of all its processors; a host's own where this is one
+    of its virtual machines."""
+
+    busy_cpu_s: float
+    cpus: int
+
+
+def machine_load() -> MachineLoad:
+    """As the operating system counts it now."""
+    times = psutil.cpu_times()._asdict()
+    # A guest's time is in its user's already.
+    busy_s = sum(seconds for name, seconds in times.items() if name not in ("idle", "iowait", "guest", "guest_nice"))
+    return MachineLoad(busy_s, psutil.cpu_count() or 1)
+
+
+def gpu_names() -> tuple[str, ...]:
+    """What the GPUs of this machine are called."""
+    if open_nvml() is None:
+        return ()
+    nvml: Any = importlib.import_module("pynvml")
+    try:
+        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+        return tuple(str(nvml.nvmlDeviceGetName(handle)) for handle in handles)
+    except nvml.NVMLError:
+        return ()
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        top = psutil.Process(pid)
+        return [top, *top.children(recursive=True)]
+    except psutil.Error:
+        return []
