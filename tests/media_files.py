@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from transcriber_worker.domain.audio import SAMPLE_RATE_HZ, Pcm, Span, Window
+from transcriber_worker.media.base import WindowLimits
 from transcriber_worker.media.decoder import DecodeOptions, Decoder
 from transcriber_worker.media.opening import open_media
 from transcriber_worker.media.protocol import MediaJob
@@ -20,6 +21,10 @@ from transcriber_worker.media.speech_spans import SpeechThresholds
 PROJECT = Path(__file__).parents[1]
 RECORDINGS = PROJECT / "demo" / "recordings"
 CORPUS = PROJECT.parent / "shared" / "corpus"
+SLABS = WindowLimits(300.0, 300.0)
+"""The sequential engine's."""
+PACKED = WindowLimits(29.5, 118.0)
+"""The batching engine's."""
 
 CODECS: Mapping[str, tuple[str, int]] = {
     "wav": ("pcm_s16le", 16_000),
@@ -116,11 +121,11 @@ def a_media_job(
     split: bool = False,
     clip: Span | None = None,
     speed: float = 1.0,
-    max_window_s: float = 300.0,
+    limits: WindowLimits = SLABS,
     max_duration_s: float = 36_000.0,
     thresholds: SpeechThresholds | None = None,
 ) -> MediaJob:
-    return MediaJob("", split, clip, speed, max_window_s, max_duration_s, thresholds or SpeechThresholds())
+    return MediaJob("", split, clip, speed, limits, max_duration_s, thresholds or SpeechThresholds())
 
 
 def spoken(window: Window) -> Pcm:

@@ -144,7 +144,7 @@ class Workbench:
         scratch = Scratch(self.settings.worker.scratch_dir, name, self.clock)
         outputs = Outputs(self.store, self.settings.transcript)
         reader = ScriptedReader()
-        return Journey(self.sources(), outputs, reader, self.engine, self.info, scratch, self.settings, self.clock)
+        return Journey(self.sources(), outputs, reader, self.engine, self.info, scratch, self.settings, 2, self.clock)
 
     def sources(self) -> Sources:
         places, storage = self.places, self.settings.storage

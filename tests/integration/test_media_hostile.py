@@ -13,14 +13,16 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.media_files import RECORDINGS, corpus, noise, speech, wav_bytes, write_media
-from transcriber_worker.domain.audio import MediaInfo, MediaReport, Notice
+from tests.media_files import RECORDINGS, SLABS, corpus, noise, speech, wav_bytes, write_media
+from transcriber_worker.domain.audio import MediaInfo, MediaReport, Notice, Span
 from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.domain.errors import Reason, RejectJob, RetryJob
-from transcriber_worker.domain.job import MediaOptions
-from transcriber_worker.media.base import MediaRequest
+from transcriber_worker.domain.job import Channels, MediaOptions
+from transcriber_worker.media.base import MediaRequest, WindowLimits
+from transcriber_worker.media.desk import Desk
 from transcriber_worker.media.permits import CpuPermits
+from transcriber_worker.media.places import Places
 from transcriber_worker.media.pool import MediaPool
 from transcriber_worker.media.process import ReaderProcess
 from transcriber_worker.media.protocol import PREFIX, Progress, Ready, encode, max_payload_bytes
@@ -30,7 +32,7 @@ from transcriber_worker.settings import MediaSettings
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[MediaPool]:
-    pool = MediaPool(MediaSettings(), 300.0, 2, SystemClock())
+    pool = MediaPool(MediaSettings(), SLABS, 2, SystemClock())
     yield pool
     pool.close()
 
@@ -188,10 +190,15 @@ READY = b"".join(encode(Ready(())))
 INFO = b"".join(encode(MediaInfo("wav", "pcm_s16le", 1, 16_000, None)))
 
 
-def a_window_frame(index: int, *, core: tuple[float, float] = (0.0, 1.0), channel: str = "null") -> bytes:
+LIMITS = WindowLimits(speech_s=0.6, span_s=300.0)
+
+
+def a_window_frame(
+    index: int, *, core: tuple[float, float] = (0.0, 1.0), channel: str = "null", speech_s: float = 0.5
+) -> bytes:
     header = (
         f'{{"kind":"window","index":{index},"channel":{channel},"core":[{core[0]},{core[1]}],"pcm_start_s":0,'
-        f'"speech":[[0,0.5]],"speed":1.0}}'
+        f'"speech":[[0,{speech_s}]],"speed":1.0,"pauses":[]}}'
     ).encode()
     return PREFIX.pack(b"TWM1", len(header), 32_000) + header + bytes(32_000)
 
@@ -208,16 +215,24 @@ ROGUES = {
     "a core that goes back": READY + INFO + a_window_frame(0, core=(0.0, 9.0)) + a_window_frame(1, core=(2.0, 3.0)),
     "a channel nobody asked for": READY + INFO + a_window_frame(0, channel="3"),
     "a core beyond all bounds": READY + INFO + a_window_frame(0, core=(0.0, 9e8)),
+    "more speech than the engine takes": READY + INFO + a_window_frame(0, speech_s=0.9),
     "ready twice": READY + READY,
+    "more channels than are kept apart": READY + INFO + a_window_frame(0, channel="8"),
+    "speech far from its core": READY + INFO + a_window_frame(0, core=(0.0, 9.0)) + a_window_frame(1, core=(9.0, 12.0)),
+    "windows without end where time stands still": READY
+    + INFO
+    + b"".join(a_window_frame(index, core=(0.0, 0.0)) for index in range(100)),
 }
+SPLIT = {"more channels than are kept apart"}
 
 
-def rogue_stream(program: list[str]) -> tuple[ReaderStream, ReaderProcess]:
+def rogue_stream(program: list[str], options: MediaOptions | None = None) -> tuple[ReaderStream, ReaderProcess]:
     settings = MediaSettings(window_timeout_s=10.0)
-    process = ReaderProcess(settings, max_payload_bytes(300.0), SystemClock(), program)
+    process = ReaderProcess(settings, max_payload_bytes(LIMITS), SystemClock(), program)
     process.wait_ready()
-    stream = ReaderStream(request(Path("/source")), process, CpuPermits(1), settings, 300.0, process.close)
-    return stream, process
+    desk = Desk(Places(1), lambda: process, ReaderProcess.close, CancelToken())
+    asked = MediaRequest(Path("/source"), options or MediaOptions(), CancelToken())
+    return ReaderStream(asked, desk, CpuPermits(1), settings, LIMITS), process
 
 
 def says(folder: Path, data: bytes, then: str = "time.sleep(600)") -> list[str]:
@@ -232,12 +247,21 @@ def says(folder: Path, data: bytes, then: str = "time.sleep(600)") -> list[str]:
 
 @pytest.mark.parametrize("name", ROGUES)
 def test_a_process_that_breaks_the_protocol_is_ended_and_its_file_refused(tmp_path: Path, name: str) -> None:
-    stream, process = rogue_stream(says(tmp_path, ROGUES[name]))
+    options = MediaOptions(channels=Channels.SPLIT if name in SPLIT else Channels.MIX)
+    stream, process = rogue_stream(says(tmp_path, ROGUES[name]), options)
     with stream, pytest.raises(RejectJob) as caught:
         stream.begin()
         list(stream.windows())
     assert caught.value.reason is Reason.MEDIA_LIMIT_EXCEEDED
     assert "out of control" in caught.value.message
+    assert not psutil.pid_exists(process.pid)
+
+
+def test_but_for_what_makes_them_rogues_they_say_nothing_wrong(tmp_path: Path) -> None:
+    stream, process = rogue_stream(says(tmp_path, READY + INFO + a_window_frame(0)))
+    with stream:
+        stream.begin()
+        assert next(iter(stream.windows())).core == Span(0.0, 1.0)
     assert not psutil.pid_exists(process.pid)
 
 

@@ -16,21 +16,24 @@ import psutil
 import pytest
 
 from tests.media_files import (
+    PACKED,
     PROJECT,
     RECORDINGS,
+    SLABS,
     a_media_job,
     corpus,
     long_silence,
     speech,
     spoken,
     wav_bytes,
+    write_media,
 )
 from transcriber_worker.domain.audio import Span, Window
 from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.clock import ManualClock, SystemClock
 from transcriber_worker.domain.errors import HandBack, JobCancelled, Reason, RejectJob, RetryJob
 from transcriber_worker.domain.job import Channels, MediaOptions
-from transcriber_worker.media.base import MediaReader, MediaRequest, MediaStream
+from transcriber_worker.media.base import MediaReader, MediaRequest, MediaStream, WindowLimits
 from transcriber_worker.media.opening import open_media
 from transcriber_worker.media.pool import MediaPool
 from transcriber_worker.media.reading import Reading
@@ -43,9 +46,9 @@ GOOD = RECORDINGS / "ferry-notice.wav"
 
 @contextmanager
 def a_pool(
-    settings: MediaSettings | None = None, *, max_window_s: float = 300.0, clock: ManualClock | None = None
+    settings: MediaSettings | None = None, *, limits: WindowLimits = SLABS, clock: ManualClock | None = None
 ) -> Iterator[MediaPool]:
-    pool = MediaPool(settings or MediaSettings(), max_window_s, 2, clock or SystemClock())
+    pool = MediaPool(settings or MediaSettings(), limits, 2, clock or SystemClock())
     try:
         yield pool
     finally:
@@ -112,28 +115,29 @@ def test_the_pool_is_a_media_reader(pool: MediaPool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "max_window_s"),
+    ("name", "options", "limits"),
     [
-        ("night-train.opus", MediaOptions(), 29.5),
-        ("parcel-call.opus", MediaOptions(channels=Channels.SPLIT), 300.0),
-        ("slow-clock.m4a", MediaOptions(clip=Span(2.0, 20.0), speed=1.5), 300.0),
-        ("storm-damaged.mp3", MediaOptions(), 300.0),
+        ("night-train.opus", MediaOptions(), PACKED),
+        ("parcel-call.opus", MediaOptions(channels=Channels.SPLIT), PACKED),
+        ("parcel-call.opus", MediaOptions(channels=Channels.SPLIT), SLABS),
+        ("slow-clock.m4a", MediaOptions(clip=Span(2.0, 20.0), speed=1.5), SLABS),
+        ("storm-damaged.mp3", MediaOptions(), SLABS),
     ],
 )
-def test_the_process_gives_what_reading_in_process_gives(name: str, options: MediaOptions, max_window_s: float) -> None:
-    job = a_media_job(
-        split=options.channels is Channels.SPLIT, clip=options.clip, speed=options.speed, max_window_s=max_window_s
-    )
+def test_the_process_gives_what_reading_in_process_gives(
+    name: str, options: MediaOptions, limits: WindowLimits
+) -> None:
+    job = a_media_job(split=options.channels is Channels.SPLIT, clip=options.clip, speed=options.speed, limits=limits)
     reading = Reading(open_media(io.BytesIO((RECORDINGS / name).read_bytes())), job, SpeechModel())
     wanted = [step for step in reading.steps() if isinstance(step, Window)]
-    with a_pool(max_window_s=max_window_s) as pool, pool.open(request(RECORDINGS / name, options=options)) as stream:
+    with a_pool(limits=limits) as pool, pool.open(request(RECORDINGS / name, options=options)) as stream:
         got = list(stream.windows())
         assert stream.report.gaps == reading.report.gaps
         assert stream.report.warnings == reading.report.warnings
     assert len(got) == len(wanted) > 0
     for mine, theirs in zip(got, wanted, strict=True):
         assert np.array_equal(mine.pcm, theirs.pcm)
-        for field in ("index", "channel", "core", "pcm_start_s", "speech", "speed"):
+        for field in ("index", "channel", "core", "pcm_start_s", "speech", "speed", "pauses"):
             assert getattr(mine, field) == getattr(theirs, field)
 
 
@@ -224,32 +228,133 @@ def test_closing_the_pool_ends_what_is_being_read(tmp_path: Path) -> None:
             pool.open(request(GOOD))
 
 
-def test_no_more_files_are_read_at_once_than_allowed() -> None:
-    with a_pool(MediaSettings(processes=1)) as pool:
-        first = pool.open(request(GOOD))
-        got: list[MediaStream] = []
-        second = threading.Thread(target=lambda: got.append(pool.open(request(GOOD))))
-        second.start()
-        cancel = CancelToken()
-        errors: list[Exception] = []
+class Opening:
+    """A file being opened on a thread of its own."""
 
-        def give_up() -> None:
-            try:
-                pool.open(request(GOOD, cancel=cancel))
-            except JobCancelled as error:
-                errors.append(error)
+    def __init__(self, pool: MediaPool, path: Path) -> None:
+        self.cancel = CancelToken()
+        self.streams: list[MediaStream] = []
+        self.error: Exception | None = None
+        self._pool, self._path = pool, path
+        self._thread = threading.Thread(target=self._open, daemon=True)
+        self._thread.start()
 
-        third = threading.Thread(target=give_up)
-        third.start()
-        cancel.cancel(JobCancelled("while it waited"))
-        third.join(10)
-        assert errors
-        assert got == []
-        assert len(pool.child_pids()) <= 2
+    def _open(self) -> None:
+        try:
+            self.streams.append(self._pool.open(request(self._path, cancel=self.cancel)))
+        except (JobCancelled, RetryJob) as error:
+            self.error = error
+
+    @property
+    def waits(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def stream(self) -> MediaStream:
+        self._thread.join(60)
+        return self.streams[0]
+
+    def over(self) -> None:
+        self._thread.join(10)
+        assert not self.waits
+
+
+def an_hour(folder: Path, name: str) -> Path:
+    return long_silence(folder / name, 3600.0)
+
+
+def known_long(pool: MediaPool, path: Path) -> Opening:
+    """A long file that was opened in the reserved place and waits for another."""
+    seen: set[int] = set(pool.child_pids())
+    opening = Opening(pool, path)
+    # The process spawned ahead opens it and ends.
+    until(lambda: bool(seen - set(pool.child_pids())) and opening.waits)
+    return opening
+
+
+def test_a_clip_is_read_while_long_files_have_all_the_places(tmp_path: Path) -> None:
+    with a_pool(MediaSettings(processes=2)) as pool:
+        first, second = (pool.open(request(an_hour(tmp_path, name))) for name in ("1", "2"))
+        third = known_long(pool, an_hour(tmp_path, "3"))
+        for _ in range(2):
+            with pool.open(request(GOOD)) as clip:
+                assert len(list(clip.windows())) == 1
+                assert clip.report.decoded_s == pytest.approx(8.5, abs=0.01)
+        assert third.waits
+        assert third.streams == []
+        second.__exit__()
+        with third.stream as stream:
+            assert stream.info.duration_s == pytest.approx(3600.0)
+            assert list(stream.windows()) == []
         first.__exit__()
-        second.join(30)
-        with got[0] as stream:
-            assert len(list(stream.windows())) == 1
+
+
+def test_a_clip_that_nobody_takes_does_not_block_the_next(tmp_path: Path) -> None:
+    """Its windows are read at once, and wait for it."""
+    with a_pool(MediaSettings(processes=1)) as pool, pool.open(request(an_hour(tmp_path, "long"))):
+        clips = [pool.open(request(GOOD)) for _ in range(3)]
+        assert [len(list(clip.windows())) for clip in clips] == [1, 1, 1]
+        assert [clip.report.end_s for clip in clips] == [pytest.approx(8.496, abs=0.01)] * 3
+        for clip in clips:
+            clip.__exit__()
+
+
+def test_a_file_longer_than_its_header_says_makes_way_and_loses_nothing(tmp_path: Path) -> None:
+    """An mp3 that claims 10 s and lasts four minutes, where all places are taken."""
+    liar = write_media(tmp_path / "liar.mp3", np.tile(speech(), 29))
+    data = bytearray(liar.read_bytes())
+    info = data.index(b"Info") if b"Info" in data else data.index(b"Xing")
+    data[info + 8 : info + 12] = (383).to_bytes(4, "big")
+    liar.write_bytes(data)
+    with a_pool(MediaSettings(processes=1), limits=PACKED) as pool:
+        with pool.open(request(liar)) as stream:
+            assert stream.info.duration_s == pytest.approx(10.0, abs=0.1)
+            wanted = list(stream.windows())
+        long = pool.open(request(an_hour(tmp_path, "long")))
+        lying = known_long(pool, liar)
+        with pool.open(request(GOOD)) as clip:
+            assert len(list(clip.windows())) == 1
+        long.__exit__()
+        with lying.stream as stream:
+            got = list(stream.windows())
+            assert stream.report.end_s == pytest.approx(29 * 8.496, abs=0.2)
+        assert [window.core for window in got] == [window.core for window in wanted]
+        assert all(np.array_equal(mine.pcm, theirs.pcm) for mine, theirs in zip(got, wanted, strict=True))
+
+
+def test_no_more_long_files_are_read_at_once_than_allowed(tmp_path: Path) -> None:
+    with a_pool(MediaSettings(processes=1)) as pool:
+        first = pool.open(request(an_hour(tmp_path, "1")))
+        second, third = (known_long(pool, an_hour(tmp_path, name)) for name in ("2", "3"))
+        third.cancel.cancel(JobCancelled("while it waited"))
+        third.over()
+        assert isinstance(third.error, JobCancelled)
+        assert second.waits
+        assert len(pool.child_pids()) == 2, "the one that reads, and the one spawned ahead"
+        first.__exit__()
+        with second.stream as stream:
+            assert list(stream.windows()) == []
+
+
+def test_closing_the_pool_sends_away_who_waits(tmp_path: Path) -> None:
+    with a_pool(MediaSettings(processes=1)) as pool:
+        first = pool.open(request(an_hour(tmp_path, "1")))
+        waiting = known_long(pool, an_hour(tmp_path, "2"))
+        pool.close()
+        waiting.over()
+        assert isinstance(waiting.error, RetryJob)
+        first.__exit__()
+
+
+def test_the_place_is_free_as_soon_as_the_file_is_read(tmp_path: Path) -> None:
+    """Though whoever reads it still waits for its words, with the stream open."""
+    with a_pool(MediaSettings(processes=1)) as pool:
+        stream, pid = opened(pool, GOOD)
+        list(stream.windows())
+        assert not psutil.pid_exists(pid)
+        with stream, pool.open(request(an_hour(tmp_path, "1"))), pool.open(request(GOOD)) as clip:
+            assert len(list(clip.windows())) == 1
+            assert stream.report.decoded_s == pytest.approx(8.5, abs=0.01)
 
 
 def test_a_reader_that_hangs_is_ended_after_the_wall_limit(tmp_path: Path) -> None:
@@ -301,7 +406,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     """Eight channels in slabs of half an hour need more than the address space that is left of 384 MiB."""
     path = tmp_path / "source"
     path.write_bytes(wav_bytes(np.stack([np.tile(speech(), 60)] * 8)))
-    with a_pool(MediaSettings(memory_limit_bytes=384 * MIB), max_window_s=1800.0) as pool:
+    with a_pool(MediaSettings(memory_limit_bytes=384 * MIB), limits=WindowLimits(1800.0, 1800.0)) as pool:
         with (
             pytest.raises(RejectJob) as caught,
             pool.open(request(path, options=MediaOptions(channels=Channels.SPLIT))) as stream,
@@ -318,10 +423,10 @@ from pathlib import Path
 from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.domain.job import MediaOptions
-from transcriber_worker.media.base import MediaRequest
+from transcriber_worker.media.base import MediaRequest, WindowLimits
 from transcriber_worker.media.pool import MediaPool
 from transcriber_worker.settings import MediaSettings
-pool = MediaPool(MediaSettings(), 300.0, 2, SystemClock())
+pool = MediaPool(MediaSettings(), WindowLimits(300.0, 300.0), 2, SystemClock())
 stream = pool.open(MediaRequest(Path(sys.argv[1]), MediaOptions(), CancelToken()))
 threading.Thread(target=lambda: list(stream.windows()), daemon=True).start()
 print(*pool.child_pids(), flush=True)

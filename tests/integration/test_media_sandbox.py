@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.media_files import PROJECT, long_silence
+from tests.media_files import PROJECT, SLABS, long_silence
 from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.domain.job import MediaOptions
@@ -97,7 +97,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Me
     secret.write_text(CANARY)
     inheritable = os.open(secret, os.O_RDONLY)
     os.set_inheritable(inheritable, True)
-    pool = MediaPool(MediaSettings(), 300.0, 2, SystemClock())
+    pool = MediaPool(MediaSettings(), SLABS, 2, SystemClock())
     (pid,) = pool.child_pids() or (pool._ahead.result().pid,)
     (tmp_path / "job").mkdir()
     source = long_silence(tmp_path / "job" / "source", 60.0)

@@ -11,6 +11,16 @@ from transcriber_worker.domain.job import MediaOptions
 
 
 @dataclass(frozen=True, slots=True)
+class WindowLimits:
+    """How long a window may be."""
+
+    speech_s: float
+    """Its speech, summed, context counted."""
+    span_s: float
+    """Its audio, from the first speech to the last. Beyond `speech_s` where the pauses between are not heard."""
+
+
+@dataclass(frozen=True, slots=True)
 class MediaRequest:
     """One file to read, from the job's own scratch directory."""
 

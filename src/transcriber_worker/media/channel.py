@@ -21,7 +21,7 @@ class ChannelWindows:
         self._speed = job.speed
         self._origin = origin
         self._spans = SpeechSpans(job.thresholds)
-        self._cutter = WindowCutter(round(job.max_window_s * SAMPLE_RATE_HZ), job.thresholds.silence)
+        self._cutter = WindowCutter(job.limits, job.thresholds.silence)
         self._pcm = PcmBuffer()
         self._index = 0
         self.speech_samples = 0
@@ -61,6 +61,7 @@ class ChannelWindows:
             pcm=self._pcm.take(*cut.pcm),
             speech=tuple(self._span(span) for span in cut.speech),
             speed=self._speed,
+            pauses=tuple(self._span(span) for span in cut.pauses),
         )
         self._index += 1
         return window

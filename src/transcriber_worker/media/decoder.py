@@ -19,7 +19,6 @@ from transcriber_worker.media.packets import ByteClock, DamageCount, demux
 from transcriber_worker.media.placement import Placer
 from transcriber_worker.media.timeline import Timeline, first_sample
 
-MAX_SPLIT_CHANNELS = 8
 MAX_GAPS_S = 3600.0
 """Silence put in for gaps, in all, where the file's header does not say how long it is."""
 _MAX_GAPS_LISTED = 100
@@ -136,10 +135,11 @@ class Decoder:
         if not self._options.split:
             return Timeline("mono", 1, self._clip, self._options.speed)
         channels = frame.layout.nb_channels
-        if channels > MAX_SPLIT_CHANNELS:
+        if channels > formats.MAX_SPLIT_CHANNELS:
             raise RejectJob(
                 Reason.MEDIA_LIMIT_EXCEEDED,
-                f"The file has {channels} channels; up to {MAX_SPLIT_CHANNELS} can be kept apart. Ask for their mix.",
+                f"The file has {channels} channels; up to {formats.MAX_SPLIT_CHANNELS} can be kept apart. "
+                "Ask for their mix.",
             )
         return Timeline(frame.layout.name, channels, self._clip, self._options.speed)
 

@@ -4,6 +4,8 @@ FFmpeg guesses a file's format from its bytes, and some formats are lists of oth
 sdp, image2). Nothing here opens a second file.
 """
 
+MAX_SPLIT_CHANNELS = 8
+
 DEMUXERS = (
     "wav", "w64", "flac", "mp3", "ogg", "matroska", "webm", "mov", "mp4", "m4a", "3gp", "3g2", "mj2", "aac", "amr",
     "aiff", "caf", "au", "asf", "avi", "flv", "mpegts", "mpeg", "ac3", "eac3", "wv", "ape", "tta", "voc",

@@ -1,54 +1,44 @@
-"""Reader processes: one spawned ahead, one for each file being read, never more than allowed."""
+"""Reader processes: one spawned ahead, one for each file being read, never more than there are places."""
 
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.domain.errors import RetryJob
-from transcriber_worker.media.base import MediaRequest, MediaStream
+from transcriber_worker.media.base import MediaRequest, MediaStream, WindowLimits
+from transcriber_worker.media.desk import Desk
 from transcriber_worker.media.permits import CpuPermits
+from transcriber_worker.media.places import STOPPING, Places
 from transcriber_worker.media.process import ReaderProcess
 from transcriber_worker.media.protocol import max_payload_bytes
 from transcriber_worker.media.stream import ReaderStream
 from transcriber_worker.settings import MediaSettings
 
-_STOPPING = "The worker is stopping."
-
 
 class MediaPool:
     """A `MediaReader` whose files are each parsed in a sandboxed process of their own.
 
-    `max_window_s`: the longest window the engine takes; `cores`: processors this worker may use. `open` waits while as
-    many files are being read as `media.processes` allows.
+    `limits`: the windows that the engine takes; `cores`: processors this worker may use. At most `media.processes`
+    files are being read at once, and a short one beside them; `open` waits until it is its file's turn.
     """
 
-    def __init__(self, settings: MediaSettings, max_window_s: float, cores: int, clock: Clock) -> None:
+    def __init__(self, settings: MediaSettings, limits: WindowLimits, cores: int, clock: Clock) -> None:
         self._settings = settings
-        self._max_window_s = max_window_s
+        self._limits = limits
         self._clock = clock
-        self._max_files = max(2, 2 * cores) if settings.processes == "auto" else settings.processes
+        self._places = Places(max(2, 2 * cores) if settings.processes == "auto" else settings.processes)
         self._permits = CpuPermits(max(1, cores - 1) if settings.cpu_permits == "auto" else settings.cpu_permits)
-        self._condition = threading.Condition()
-        self._files = 0
-        self._closed = False
+        self._lock = threading.Lock()
         self._alive: set[ReaderProcess] = set()
         self._protections: tuple[str, ...] | None = None
         self._spawner = _Spawner(self._start_process)
         self._ahead = self._spawner.spawn()
 
     def open(self, request: MediaRequest) -> MediaStream:
-        self._enter(request.cancel)
-        try:
-            process = self._ready_process()
-        except BaseException:
-            self._leave()
-            raise
-        stream = ReaderStream(
-            request, process, self._permits, self._settings, self._max_window_s, lambda: self._done_with(process)
-        )
+        desk = Desk(self._places, self._ready_process, self._end, request.cancel)
+        stream = ReaderStream(request, desk, self._permits, self._settings, self._limits)
         try:
             stream.begin()
         except BaseException:
@@ -57,11 +47,9 @@ class MediaPool:
         return stream
 
     def close(self) -> None:
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
+        self._places.close()
         self._spawner.close()
-        with self._condition:
+        with self._lock:
             alive = tuple(self._alive)
         for process in alive:
             process.kill("the worker is stopping")
@@ -76,30 +64,12 @@ class MediaPool:
 
     def child_pids(self) -> tuple[int, ...]:
         """Processes alive now, the one spawned ahead among them."""
-        with self._condition:
+        with self._lock:
             return tuple(sorted(process.pid for process in self._alive))
-
-    def _enter(self, cancel: CancelToken) -> None:
-        cancel.on_cancel(self._look_again)
-        with self._condition:
-            self._condition.wait_for(lambda: cancel.cancelled or self._closed or self._files < self._max_files)
-            cancel.raise_if_cancelled()
-            if self._closed:
-                raise RetryJob(_STOPPING)
-            self._files += 1
-
-    def _leave(self) -> None:
-        with self._condition:
-            self._files -= 1
-            self._condition.notify_all()
-
-    def _look_again(self) -> None:
-        with self._condition:
-            self._condition.notify_all()
 
     def _ready_process(self) -> ReaderProcess:
         """The process spawned ahead, or a fresh one where something killed that while it waited."""
-        with self._condition:
+        with self._lock:
             ahead, self._ahead = self._ahead, self._spawner.spawn()
         try:
             return self._await_ready(ahead)
@@ -119,8 +89,8 @@ class MediaPool:
         return process
 
     def _start_process(self) -> ReaderProcess:
-        process = ReaderProcess(self._settings, max_payload_bytes(self._max_window_s), self._clock)
-        with self._condition:
+        process = ReaderProcess(self._settings, max_payload_bytes(self._limits), self._clock)
+        with self._lock:
             self._alive.add(process)
         return process
 
@@ -128,14 +98,8 @@ class MediaPool:
         try:
             process.close()
         finally:
-            with self._condition:
+            with self._lock:
                 self._alive.discard(process)
-
-    def _done_with(self, process: ReaderProcess) -> None:
-        try:
-            self._end(process)
-        finally:
-            self._leave()
 
 
 class _Spawner:
@@ -154,7 +118,7 @@ class _Spawner:
         """A new process, soon; raises RetryJob after `close`."""
         with self._lock:
             if self._closed:
-                raise RetryJob(_STOPPING)
+                raise RetryJob(STOPPING)
             future: Future[ReaderProcess] = Future()
             self._asked.put(future)
         return future

@@ -23,6 +23,7 @@ from transcriber_worker.domain.audio import (
     Window,
 )
 from transcriber_worker.domain.errors import Reason
+from transcriber_worker.media.base import WindowLimits
 from transcriber_worker.media.speech_spans import SpeechThresholds
 
 MAGIC = b"TWM1"
@@ -30,6 +31,8 @@ PREFIX = struct.Struct("<4sII")
 MAX_HEADER_BYTES = 2 * 1024 * 1024
 CREDIT_LINE = b'{"credit": 1}\n'
 _MAX_TEXT = 2000
+MIN_PAUSE_S = 0.1
+"""Pauses of a window last at least this long, before it was sped up."""
 _SLACK_S = 1e-3
 
 
@@ -45,7 +48,7 @@ class MediaJob:
     split: bool
     clip: Span | None
     speed: float
-    max_window_s: float
+    limits: WindowLimits
     max_duration_s: float
     thresholds: SpeechThresholds
 
@@ -85,7 +88,8 @@ def decode_job(line: bytes) -> MediaJob:
     value = json.loads(line)
     clip = value.pop("clip")
     thresholds = SpeechThresholds(**value.pop("thresholds"))
-    return MediaJob(clip=Span(**clip) if clip else None, thresholds=thresholds, **value)
+    limits = WindowLimits(**value.pop("limits"))
+    return MediaJob(clip=Span(**clip) if clip else None, thresholds=thresholds, limits=limits, **value)
 
 
 def encode(message: Message) -> list[bytes | memoryview]:
@@ -117,6 +121,7 @@ def _window_header(window: Window) -> dict[str, Any]:
         "pcm_start_s": window.pcm_start_s,
         "speech": [[span.start_s, span.end_s] for span in window.speech],
         "speed": window.speed,
+        "pauses": [[span.start_s, span.end_s] for span in window.pauses],
     }
 
 
@@ -155,8 +160,10 @@ def _window(value: dict[str, Any], payload: bytes | bytearray) -> Window:
         pcm=np.frombuffer(payload, dtype="<i2").astype(np.int16, copy=False),
         speech=tuple(_span(pair) for pair in value["speech"]),
         speed=_seconds(value["speed"]),
+        pauses=tuple(_span(pair) for pair in value["pauses"]),
     )
     _check_window(window)
+    _check_pauses(window)
     return window
 
 
@@ -170,6 +177,24 @@ def _check_window(window: Window) -> None:
         at_s = span.end_s - _SLACK_S
     if at_s > window.pcm_start_s + window.duration_s:
         raise ProtocolError("speech beyond the samples")
+
+
+def _check_pauses(window: Window) -> None:
+    """Each lies within a stretch of speech and lasts long enough that there can't be very many."""
+    stretches = iter(window.speech)
+    speech = next(stretches)
+    at_s = speech.start_s
+    for pause in window.pauses:
+        while pause.start_s >= speech.end_s:
+            following = next(stretches, None)
+            if following is None:
+                raise ProtocolError("a pause after the speech")
+            speech, at_s = following, following.start_s
+        if pause.start_s < at_s - _SLACK_S or pause.end_s > speech.end_s + _SLACK_S:
+            raise ProtocolError("a pause outside of speech")
+        if pause.duration_s < MIN_PAUSE_S * window.speed:
+            raise ProtocolError("a pause too short to be one")
+        at_s = pause.end_s
 
 
 def _info(value: dict[str, Any]) -> MediaInfo:
@@ -241,6 +266,6 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], Message]] = {
 }
 
 
-def max_payload_bytes(max_window_s: float) -> int:
+def max_payload_bytes(limits: WindowLimits) -> int:
     """The largest payload that a window may have."""
-    return 2 * (round(max_window_s * SAMPLE_RATE_HZ) + 1)
+    return 2 * (round(limits.span_s * SAMPLE_RATE_HZ) + 1)

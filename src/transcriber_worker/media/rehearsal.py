@@ -8,6 +8,7 @@ import io
 import logging
 import struct
 
+from transcriber_worker.media.base import WindowLimits
 from transcriber_worker.media.opening import open_media
 from transcriber_worker.media.protocol import MediaJob, encode
 from transcriber_worker.media.reading import Reading
@@ -21,7 +22,13 @@ def rehearse() -> SpeechModel:
     logging.getLogger("libav").propagate = False
     model = SpeechModel()
     job = MediaJob(
-        path="", split=True, clip=None, speed=1.5, max_window_s=30.0, max_duration_s=60.0, thresholds=SpeechThresholds()
+        path="",
+        split=True,
+        clip=None,
+        speed=1.5,
+        limits=WindowLimits(30.0, 60.0),
+        max_duration_s=60.0,
+        thresholds=SpeechThresholds(),
     )
     reading = Reading(open_media(io.BytesIO(silent_wav())), job, model)
     for _ in reading.steps():

@@ -16,7 +16,7 @@ from transcriber_worker.observability.labels import Stage
 from transcriber_worker.pipeline.admission import Budget
 from transcriber_worker.pipeline.announcements import result_data
 from transcriber_worker.pipeline.claims import Claim, SourceVersion
-from transcriber_worker.pipeline.listen import listen
+from transcriber_worker.pipeline.listen import listen, refuse_great_loss
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.pipeline.outcome import Findings, Stopwatch
 from transcriber_worker.pipeline.outputs import Outputs
@@ -63,8 +63,10 @@ class Journey:
         info: EngineInfo,
         scratch: Scratch,
         settings: Settings,
+        windows_ahead: int,
         clock: Clock,
     ) -> None:
+        """`windows_ahead`: windows of one file that may wait for the engine."""
         self._sources = sources
         self._outputs = outputs
         self._media = media
@@ -72,6 +74,7 @@ class Journey:
         self._info = info
         self._scratch = scratch
         self._settings = settings
+        self._windows_ahead = windows_ahead
         self._clock = clock
         self.scratch_bytes = Budget(settings.worker.max_scratch_bytes)
         self.audio_s = Budget(settings.worker.max_audio_s_in_flight)
@@ -148,13 +151,14 @@ class Journey:
             parts = listen(
                 stream,
                 hearing,
-                windows_ahead=self._settings.media.windows_ahead,
+                windows_ahead=self._windows_ahead,
                 cancel=trip.cancel,
                 watch=trip.watch,
                 findings=trip.findings,
                 reached=trip.reached,
                 on_heard=lambda part: trip.progress.heard(part.core.end_s),
             )
+        refuse_great_loss(parts, stream.report.speech_s)
         with trip.watch.stage(Stage.ASSEMBLE):
             assembled = assemble(parts, stream.report, job.speech, self._settings.transcript)
             self._note(trip, stream.report, parts)
@@ -173,6 +177,7 @@ class Journey:
                     model_sha256=engine.model_sha256,
                     compute_type=engine.compute_type,
                     beam_size=engine.beam_size,
+                    manner=engine.manner,
                 ),
                 timings={stage.value: seconds for stage, seconds in trip.watch.seconds.items()},
                 created_at=self._clock.now(),
@@ -185,6 +190,8 @@ class Journey:
         trip.watch.seconds[Stage.DECODE] = report.decode_cpu_s
         trip.watch.seconds[Stage.DETECT] = report.detect_cpu_s
         findings.tokens = sum(part.heard.tokens for part in parts)
+        findings.holes_found = sum(part.heard.holes_found for part in parts)
+        findings.holes_rescued = sum(part.heard.holes_rescued for part in parts)
 
     @staticmethod
     def _result(trip: Traveller, document: TranscriptDocument, outputs: Mapping[Format, str]) -> ResultData:

@@ -1,12 +1,13 @@
 """From a media stream to what was heard: windows in, words out, a bounded number on the way."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from threading import Event
 
 from transcriber_worker.domain.audio import Window
 from transcriber_worker.domain.cancel import CancelToken
+from transcriber_worker.domain.errors import RetryJob
 from transcriber_worker.domain.transcript import HeardWindow
 from transcriber_worker.inference.base import Hearing
 from transcriber_worker.media.base import MediaStream
@@ -14,6 +15,9 @@ from transcriber_worker.observability.labels import Stage
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.pipeline.outcome import Findings, Stopwatch
 from transcriber_worker.transcript.assemble import HeardPart
+
+MAX_LOST_SHARE = 0.02
+"""A transcript with a marked gap is better than none up to this part of the speech; beyond it the job fails."""
 
 
 def listen(
@@ -47,6 +51,7 @@ def listen(
         with watch.stage(Stage.READ):
             window = next(windows, None)
         if window is None:
+            hearing.finish()
             break
         waiting.append((window, hearing.submit(window)))
         findings.windows_waiting = len(waiting)
@@ -56,6 +61,13 @@ def listen(
     while waiting:
         hear_next()
     return parts
+
+
+def refuse_great_loss(parts: Iterable[HeardPart], speech_s: float) -> None:
+    """Raise `RetryJob` where more of the speech could not be transcribed than a transcript may lack."""
+    lost_s = sum(span.duration_s for part in parts for span in part.heard.lost)
+    if lost_s > MAX_LOST_SHARE * speech_s:
+        raise RetryJob(f"{lost_s:.1f} s of {speech_s:.1f} s of speech could not be transcribed")
 
 
 def result_of(future: Future[HeardWindow], cancel: CancelToken) -> HeardWindow:

@@ -46,6 +46,8 @@ class Findings:
     tokens: int = 0
     windows_waiting: int = 0
     """Cut and not yet heard, at this moment."""
+    holes_found: int = 0
+    holes_rescued: int = 0
     segments: int = 0
     words: int = 0
     language: str | None = None

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.media_files import a_media_job
 from transcriber_worker.domain.audio import MediaInfo, MediaReport, Notice, Span, TranscriptWarning, Window
 from transcriber_worker.domain.errors import Reason
+from transcriber_worker.media.base import WindowLimits
 from transcriber_worker.media.protocol import (
     MAX_HEADER_BYTES,
     PREFIX,
@@ -28,7 +29,7 @@ from transcriber_worker.media.protocol import (
     parse_prefix,
 )
 
-MOST = max_payload_bytes(29.5)
+MOST = max_payload_bytes(WindowLimits(29.5, 29.5))
 
 
 def a_window(**changes: Any) -> Window:
@@ -41,6 +42,7 @@ def a_window(**changes: Any) -> Window:
         "pcm": pcm,
         "speech": (Span(0.5, 0.75), Span(1.0, 1.5)),
         "speed": 1.0,
+        "pauses": (Span(0.6, 0.75), Span(1.0, 1.1), Span(1.2, 1.35)),
     }
     return Window(**fields | changes)
 
@@ -62,7 +64,7 @@ def test_a_window_comes_through_unchanged() -> None:
     assert isinstance(got, Window)
     assert np.array_equal(got.pcm, sent.pcm)
     assert got.pcm.dtype == np.int16
-    for field in ("index", "channel", "core", "pcm_start_s", "speech", "speed"):
+    for field in ("index", "channel", "core", "pcm_start_s", "speech", "speed", "pauses"):
         assert getattr(got, field) == getattr(sent, field)
 
 
@@ -126,6 +128,15 @@ def header_of(message: Message, /, **changes: object) -> bytes:
         {"speech": {"a": 1}},
         {"speed": 0},
         {"speed": None},
+        {"pauses": None},
+        {"pauses": [[0.6, 0.8]]},
+        {"pauses": [[0.4, 0.6]]},
+        {"pauses": [[0.8, 0.95]]},
+        {"pauses": [[0.6, 0.65]]},
+        {"pauses": [[0.6, 0.6]] * 100_000},
+        {"pauses": [[1.2, 1.35], [1.0, 1.1]]},
+        {"pauses": [[1.0, 1.2], [1.1, 1.3]]},
+        {"pauses": [[1.6, 1.8]]},
         {"kind": "pickle"},
         {"kind": ["window"]},
     ],

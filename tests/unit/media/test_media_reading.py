@@ -23,6 +23,7 @@ from tests.media_files import (
 )
 from transcriber_worker.domain.audio import SAMPLE_RATE_HZ, MediaReport, Notice, Pcm, Span, Window
 from transcriber_worker.domain.errors import Reason, RejectJob
+from transcriber_worker.media.base import WindowLimits
 from transcriber_worker.media.opening import open_media
 from transcriber_worker.media.protocol import MediaJob, Progress
 from transcriber_worker.media.reading import Reading
@@ -79,7 +80,7 @@ def test_the_same_for_the_corpus(model: SpeechModel, name: str) -> None:
 def test_windows_hold_the_files_own_samples_at_their_times(model: SpeechModel, max_window_s: float) -> None:
     path = RECORDINGS / "night-train.opus"
     whole = decode(path)[0][0]
-    windows, _, _ = read(model, path, a_media_job(max_window_s=max_window_s))
+    windows, _, _ = read(model, path, a_media_job(limits=WindowLimits(max_window_s, max_window_s)))
     assert [window.index for window in windows] == list(range(len(windows)))
     assert len(windows) > 90 / max_window_s - 1
     core_end_s = 0.0
