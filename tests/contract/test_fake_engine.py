@@ -1,8 +1,10 @@
 """The fake engine keeps every promise of an engine, and its words give away whose they are."""
 
+from contextlib import AbstractContextManager
+
 import pytest
 
-from tests.contract.engine_contract import TIMEOUT_S, EngineContract, Gate, text
+from tests.contract.engine_contract import TIMEOUT_S, FileByFileContract, Gate, PipelineContract, held_by_a_gate, text
 from tests.speech import a_listener, a_window
 from transcriber_worker.domain.audio import Span, Window
 from transcriber_worker.domain.clock import ManualClock
@@ -19,8 +21,11 @@ class FakeHarness:
     def speech(self, index: int = 0, channel: int | None = None) -> Window:
         return a_window(index, start_s=index * 4.0, seconds=4.0, channel=channel)
 
+    def held(self, engine: SpeechEngine) -> AbstractContextManager[None]:
+        return held_by_a_gate(engine)
 
-class TestFakeEngine(EngineContract):
+
+class TestFakeEngine(FileByFileContract, PipelineContract):
     @pytest.fixture
     def harness(self) -> FakeHarness:
         return FakeHarness()

@@ -1,11 +1,12 @@
 """The sequential engine keeps every promise of an engine, on the real small model."""
 
 import threading
+from contextlib import AbstractContextManager
 from importlib.resources import as_file, files
 
 import pytest
 
-from tests.contract.engine_contract import EngineContract
+from tests.contract.engine_contract import FileByFileContract, Harness, held_by_a_gate
 from tests.speech import MODELS, a_window, decoded
 from transcriber_worker.domain.audio import SAMPLE_RATE_HZ, Pcm, Window
 from transcriber_worker.inference.base import SpeechEngine
@@ -39,12 +40,19 @@ class WhisperHarness:
         seconds = len(self._sentence) / SAMPLE_RATE_HZ
         return a_window(index, start_s=index * seconds, channel=channel, pcm=self._sentence)
 
+    def held(self, engine: SpeechEngine) -> AbstractContextManager[None]:
+        return held_by_a_gate(engine)
+
 
 @pytest.mark.model
-class TestSequentialEngine(EngineContract):
+class TestSequentialEngine(FileByFileContract):
     @pytest.fixture
     def harness(self, base_files: ModelFiles, sentence: Pcm) -> WhisperHarness:
         return WhisperHarness(base_files, sentence)
+
+    @pytest.mark.xfail(strict=True, reason="faster-whisper tells no language of a segment")
+    def test_where_languages_are_mixed_each_segment_tells_its_own(self, harness: Harness) -> None:
+        super().test_where_languages_are_mixed_each_segment_tells_its_own(harness)
 
 
 def test_no_thread_is_left_behind() -> None:

@@ -12,19 +12,20 @@ import numpy as np
 import pytest
 from faster_whisper import WhisperModel
 
-from tests.speech import CORPUS, MODELS, a_listener, a_window, decoded, slabs
-from tests.wer import wer
+from tests.speech import CORPUS, MODELS, PROJECT, a_listener, a_window, decoded, slabs
 from transcriber_worker.domain.audio import SAMPLE_RATE_HZ, Pcm, Span, Window
 from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.errors import JobCancelled, Reason, RejectJob, WorkerBroken
 from transcriber_worker.domain.job import SpeechOptions, Task
 from transcriber_worker.domain.transcript import HeardWindow
-from transcriber_worker.inference import whisper
+from transcriber_worker.inference import loading
+from transcriber_worker.inference.loading import Runtime
 from transcriber_worker.inference.model_files import ModelFiles, resolve
 from transcriber_worker.inference.options import MAX_HOTWORD_TOKENS, MAX_PROMPT_TOKENS
 from transcriber_worker.inference.sequential import SequentialEngine
-from transcriber_worker.inference.whisper import Runtime, Whisper
+from transcriber_worker.inference.whisper import Whisper
 from transcriber_worker.settings import EngineSettings, ModelSettings
+from transcriber_worker.tools.bench.word_errors import wer
 
 pytestmark = pytest.mark.model
 TIMEOUT_S = 120.0
@@ -108,6 +109,21 @@ def test_text_and_times_are_faster_whispers_own(
         assert [word.text for word in mine.words] == [word.word for word in theirs.words or []]
         starts = [word.start for word in theirs.words or []]
         assert [word.start_s for word in mine.words] == pytest.approx(starts, abs=0.011)
+
+
+def test_where_languages_are_mixed_it_is_asked_again_every_half_minute(
+    engine: SequentialEngine, reference: Any
+) -> None:
+    """More than 30 s of English, then German."""
+    names = ("good-bread.mp3", "ferry-notice.wav", "herbstgarten.flac")
+    pcm = np.concatenate([decoded(PROJECT / "demo" / "recordings" / name) for name in names])
+    own, _ = reference.transcribe(pcm.astype(np.float32) / 32768.0, multilingual=True)
+    expected = [segment.text for segment in own]
+
+    (mixed,) = listen(engine, [a_window(pcm=pcm)], SpeechOptions(mixed=True))
+
+    assert texts([mixed]) == expected
+    assert "Garten" in "".join(expected)
 
 
 def test_the_text_of_one_slab_is_the_prompt_of_the_next(engine: SequentialEngine, reference: Any) -> None:
@@ -303,7 +319,7 @@ def test_a_model_that_stays_silent_is_not_let_to_work(
     def elsewhere(package: str) -> Path:
         return tmp_path
 
-    monkeypatch.setattr(whisper, "files", elsewhere)
+    monkeypatch.setattr(loading, "files", elsewhere)
     with pytest.raises(WorkerBroken, match="heard nothing in a clear sentence"):
         Whisper.load(base_files, CPU)
 

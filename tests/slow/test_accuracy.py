@@ -22,16 +22,16 @@ from faster_whisper import WhisperModel
 
 from tests.media_files import decode
 from tests.speech import CORPUS, MODELS, a_listener
-from tests.wer import Errors, word_errors
 from transcriber_worker.domain.audio import Window
 from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.domain.job import MediaOptions
 from transcriber_worker.inference.model_files import ModelFiles, resolve
 from transcriber_worker.inference.sequential import SequentialEngine
-from transcriber_worker.media.base import MediaRequest
+from transcriber_worker.media.base import MediaRequest, WindowLimits
 from transcriber_worker.media.pool import MediaPool
 from transcriber_worker.settings import EngineSettings, MediaSettings, ModelSettings
+from transcriber_worker.tools.bench.word_errors import Errors, word_errors
 
 pytestmark = [
     pytest.mark.slow,
@@ -78,7 +78,7 @@ def bench() -> Iterator[Bench]:
     grown_mb = (psutil.Process().memory_info().rss - before) / 1e6
     say(f"{info.identity}: loaded and tried out in {loaded_s:.2f} s, {grown_mb:.0f} MB more memory")
     reference = WhisperModel(str(files.path), device="cpu", compute_type="int8", cpu_threads=CORES)
-    media = MediaPool(MediaSettings(), SLAB_S, CORES, SystemClock())
+    media = MediaPool(MediaSettings(), WindowLimits(SLAB_S, SLAB_S), CORES, SystemClock())
     yield Bench(media, files, engine, reference)
     media.close()
     engine.close()

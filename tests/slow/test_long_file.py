@@ -1,22 +1,15 @@
 """Three hours of speech through a real worker: memory stays bounded whatever the length."""
 
-import os
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
-import yaml
 
-from tests.builders import settings_fields
+from tests.slow.resident import MIB, resident_bytes, running
+from tests.speech import PROJECT
 
-PROJECT = Path(__file__).parents[2]
 RECORDING = PROJECT / "demo" / "recordings" / "good-bread.mp3"
 HOURS = 3
-MIB = 1024 * 1024
 LOADED_MODEL_BYTES = 700 * MIB
 """Resident memory of an idle worker with `base` in int8, its warm media child included; asserted below."""
 
@@ -27,42 +20,6 @@ def long_recording(path: Path) -> Path:
     seconds = 23.56
     path.write_bytes(body * round(HOURS * 3600 / seconds))
     return path
-
-
-@contextmanager
-def running(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker that leaves when it has nothing left to do."""
-    fields = settings_fields(
-        folder,
-        model={"name": "base", "beam_size": 1, "cache_dir": str(PROJECT / ".models")},
-        worker={"exit_when_idle_s": 10.0},
-    )
-    config = folder / "worker.yaml"
-    config.write_text(yaml.safe_dump(fields))
-    command = [sys.executable, "-m", "transcriber_worker", "run", "--config", str(config), "--exit-when-idle"]
-    with (folder / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(command, stderr=log, env=dict(os.environ))
-        try:
-            yield worker
-        finally:
-            worker.kill()
-            worker.wait()
-
-
-def resident_bytes(pid: int) -> int:
-    """Of the worker and all its children; shared pages count once for each. 0 once the worker has ended."""
-    try:
-        worker = psutil.Process(pid)
-        processes = [worker, *worker.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
-    total = 0
-    for process in processes:
-        try:
-            total += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total
 
 
 @pytest.mark.slow

@@ -2,6 +2,11 @@
 
 from transcriber_worker.domain.errors import RetryJob, WorkerBroken
 
+
+class AcceleratorOutOfMemory(RetryJob):
+    """An allocation failed, and everything else goes on: less at a time may fit."""
+
+
 OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """The allocation failed and everything else goes on."""
 
@@ -29,5 +34,5 @@ def judged(error: Exception) -> Exception:
     if any(text in message for text in STICKY):
         return WorkerBroken(f"the accelerator can't be used by this process any more: {message}")
     if any(text in message for text in OUT_OF_MEMORY):
-        return RetryJob(f"the accelerator ran out of memory: {message}")
+        return AcceleratorOutOfMemory(f"the accelerator ran out of memory: {message}")
     return error

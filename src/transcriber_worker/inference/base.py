@@ -20,11 +20,13 @@ class EngineInfo:
     device: str
     compute_type: str
     beam_size: int
+    manner: str = ""
+    """What else in the engine's settings a transcript depends on."""
 
     @property
     def identity(self) -> str:
         """What a transcript depends on; the device is not part of it."""
-        return f"{self.engine}:{self.model_sha256}:{self.compute_type}:beam{self.beam_size}"
+        return f"{self.engine}:{self.model_sha256}:{self.compute_type}:beam{self.beam_size}:{self.manner}".rstrip(":")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,13 @@ class Hearing(Protocol):
     """One file's conversation with the engine; it remembers the file's language and its last words."""
 
     def submit(self, window: Window) -> Future[HeardWindow]:
-        """Transcribe a window. The windows of a file are heard in the order given. The future fails with `RejectJob`
-        (a prompt that can't fit), `RetryJob`, `WorkerBroken`, or the cancel token's error."""
+        """Transcribe a window; to be called in the order of the file. A future may wait for the next three windows
+        of the file or for `finish`. It fails with `RejectJob` (a prompt that can't fit),
+        `RetryJob`, `WorkerBroken`, or the cancel token's error."""
+        ...
+
+    def finish(self) -> None:
+        """No window follows."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 
 from transcriber_worker.domain.audio import Window
 from transcriber_worker.domain.job import SpeechOptions
-from transcriber_worker.domain.transcript import HeardWindow, Segment, Word
+from transcriber_worker.domain.transcript import HeardWindow, Segment
 from transcriber_worker.inference.dispatcher import Check
 from transcriber_worker.inference.options import MAX_PROMPT_TOKENS
+from transcriber_worker.inference.seams import NO_SEAM, Seam, trimmed
 from transcriber_worker.inference.speech import (
     Phrase,
     has_context,
     on_file_timeline,
     speech_samples,
     stretches,
-    within_core,
 )
 from transcriber_worker.inference.whisper import Asked, Whisper
 
@@ -30,8 +30,8 @@ class _Channel:
     probability: float
     previous: tuple[int, ...]
     """The last tokens, as faster-whisper would still know them had it heard the whole file at once."""
-    last_word: Word | None = None
-    """What the window before ended with, where it was cut through speech."""
+    seam: Seam = NO_SEAM
+    """With the window before."""
 
 
 class Conversation:
@@ -55,7 +55,7 @@ class Conversation:
         speech = stretches(window)
         if not speech:
             return HeardWindow((), known.language, known.probability)
-        cut = has_context(window)
+        cut, seam = has_context(window), NO_SEAM
         asked = Asked(
             language=known.language,
             languages=self._options.languages,
@@ -63,6 +63,7 @@ class Conversation:
             word_timestamps=self._options.word_timestamps or cut,
             previous=known.previous,
             hotwords=self._hotwords,
+            mixed=self._options.mixed,
         )
         answer = self._whisper.transcribe(speech_samples(window, speech), speech, asked)
         phrases = []
@@ -74,12 +75,13 @@ class Conversation:
             language, probability = known.language, known.probability
         segments = [on_file_timeline(phrase.segment, window) for phrase in phrases]
         if cut:
-            segments = _trimmed(segments, window, known.last_word)
+            # The carried text is trimmed too: told of words beyond the cut, the model would go on after them and leave
+            # them out of the next window, whose words they are.
+            segments, seam = trimmed(segments, window, known.seam)
             previous = carried(known.previous, ((self._whisper.encode(s.text), s.temperature) for s in segments))
         else:
             previous = carried(known.previous, ((p.tokens, p.segment.temperature) for p in phrases))
-        last_word = segments[-1].words[-1] if cut and segments else None
-        self._channels[window.channel] = _Channel(language, probability, previous, last_word)
+        self._channels[window.channel] = _Channel(language, probability, previous, seam)
         return HeardWindow(self._as_asked(segments), language, probability, self._text_tokens(phrases))
 
     def _as_asked(self, segments: Iterable[Segment]) -> tuple[Segment, ...]:
@@ -97,15 +99,3 @@ def carried(previous: tuple[int, ...], passages: Iterable[tuple[tuple[int, ...],
     for tokens, temperature in passages:
         previous = () if temperature > _RESET_ABOVE_TEMPERATURE else previous + tokens
     return previous[-MAX_PROMPT_TOKENS:]
-
-
-def _trimmed(segments: Iterable[Segment], window: Window, last_word: Word | None) -> list[Segment]:
-    """Only what belongs to the window's core. The carried text is trimmed too: told of words beyond the cut, the model
-    would go on after them and leave them out of the next window, whose words they are."""
-    kept = []
-    for segment in segments:
-        own = within_core(segment, window.core, last_word)
-        if own is not None:
-            kept.append(own)
-            last_word = None  # only the first word after the cut can be one heard twice
-    return kept

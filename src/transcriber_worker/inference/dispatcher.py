@@ -145,6 +145,9 @@ class QueuedFile:
             self.drop()
         return future
 
+    def finish(self) -> None:
+        """Each window is heard by itself: nothing waits for the end."""
+
     def check(self) -> None:
         """Raise where this file's work is not wanted any more."""
         self._cancel.raise_if_cancelled()

@@ -62,6 +62,8 @@ class FakeEngine:
 
 
 def _made_up(window: Window, listener: Listener) -> HeardWindow:
+    options = listener.options
+    language = options.known_language or next(iter(options.languages), "en")
     segments = []
     n = 0
     for span in window.speech:
@@ -73,9 +75,17 @@ def _made_up(window: Window, listener: Listener) -> HeardWindow:
                 n += 1
         if words:
             text = "".join(word.text for word in words)
-            kept = tuple(words) if listener.options.word_timestamps else ()
-            segments.append(Segment(words[0].start_s, words[-1].end_s, text, channel=window.channel, words=kept))
-    return HeardWindow(tuple(segments), listener.options.known_language or "en", 1.0, n)
+            segments.append(
+                Segment(
+                    words[0].start_s,
+                    words[-1].end_s,
+                    text,
+                    channel=window.channel,
+                    words=tuple(words) if options.word_timestamps else (),
+                    language=language if options.mixed else None,
+                )
+            )
+    return HeardWindow(tuple(segments), language, 1.0, n)
 
 
 def _seconds(span: Span) -> list[float]:

@@ -10,11 +10,15 @@ _RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 
 
 @dataclass(slots=True)
-class _Place:
+class Place:
+    """A file's standing among the others."""
+
     rank: int
+    """0 goes first."""
     deadline: float
+    """Unix seconds; without one, infinite."""
     turn: int
-    """When it was last picked, or joined."""
+    """When it last had its turn, or joined."""
 
 
 class Rota:
@@ -26,24 +30,32 @@ class Rota:
 
     def __init__(self) -> None:
         self._turn = 0
-        self._places: dict[int, _Place] = {}
+        self._places: dict[int, Place] = {}
 
     def join(self, priority: Priority, deadline: float | None) -> int:
         """Take part; returns the ticket to be picked by. `deadline`: Unix seconds."""
         self._turn += 1
-        self._places[self._turn] = _Place(_RANK[priority], math.inf if deadline is None else deadline, self._turn)
+        self._places[self._turn] = Place(_RANK[priority], math.inf if deadline is None else deadline, self._turn)
         return self._turn
 
     def leave(self, ticket: int) -> None:
         """Stop taking part; unknown tickets are ignored."""
         self._places.pop(ticket, None)
 
+    def place(self, ticket: int) -> Place:
+        """The standing of one that takes part, as it is from now on too."""
+        return self._places[ticket]
+
+    def took(self, ticket: int) -> None:
+        """It had its turn, and goes to the back."""
+        self._turn += 1
+        self._places[ticket].turn = self._turn
+
     def pick(self, waiting: Iterable[int]) -> int | None:
         """The ticket among `waiting` whose turn it is, which thereby goes to the back; None where nobody waits."""
         ticket = min(waiting, key=self._standing, default=None)
         if ticket is not None:
-            self._turn += 1
-            self._places[ticket].turn = self._turn
+            self.took(ticket)
         return ticket
 
     def _standing(self, ticket: int) -> tuple[int, float, int]:

@@ -2,19 +2,20 @@
 
 from collections.abc import Callable
 
-from transcriber_worker.domain.errors import Reason, RejectJob
-from transcriber_worker.domain.job import Task
 from transcriber_worker.inference.base import EngineInfo, Hearing, Listener
 from transcriber_worker.inference.conversation import Conversation
 from transcriber_worker.inference.dispatcher import Dispatcher
+from transcriber_worker.inference.loading import Runtime, pick_device
 from transcriber_worker.inference.model_files import ModelFiles
 from transcriber_worker.inference.options import (
     MAX_HOTWORD_TOKENS,
     MAX_PROMPT_TOKENS,
+    as_hotwords,
     check_languages,
-    check_prompt_length,
+    check_task,
+    checked_tokens,
 )
-from transcriber_worker.inference.whisper import Runtime, Whisper, pick_device
+from transcriber_worker.inference.whisper import Whisper
 from transcriber_worker.settings import EngineSettings, ModelSettings
 
 
@@ -65,27 +66,13 @@ class SequentialEngine:
             raise RuntimeError("the engine was not started")
         options = listener.options
         check_languages(options, self._whisper.languages)
-        if options.task is Task.TRANSLATE and not self._translates:
-            raise RejectJob(
-                Reason.INVALID_REQUEST,
-                f"the model {self._model.name} was not trained to translate: use task transcribe, or a worker with "
-                "a multilingual model such as large-v3",
-            )
-        prompt = _checked_tokens(self._whisper, "prompt", options.prompt, MAX_PROMPT_TOKENS)
-        hotwords = ", ".join(options.hotwords) or None
-        _checked_tokens(self._whisper, "hotwords", hotwords, MAX_HOTWORD_TOKENS)
+        check_task(options, self._model.name, translates=self._translates)
+        encode, count_text = self._whisper.encode, self._whisper.count_text
+        prompt = checked_tokens(encode, count_text, "prompt", options.prompt, MAX_PROMPT_TOKENS)
+        hotwords = as_hotwords(options.hotwords)
+        checked_tokens(encode, count_text, "hotwords", hotwords, MAX_HOTWORD_TOKENS)
         return self._dispatcher.open(listener, Conversation(self._whisper, options, prompt, hotwords).hear)
 
     def close(self) -> None:
         """Stop; what is queued fails with `HandBack`."""
         self._dispatcher.close()
-
-
-def _checked_tokens(whisper: Whisper, name: str, text: str | None, limit: int) -> tuple[int, ...]:
-    if text is None or not text.strip():
-        return ()
-    tokens = whisper.encode(text)
-    check_prompt_length(name, len(tokens), limit)
-    if whisper.count_text(tokens) < len(tokens):
-        raise RejectJob(Reason.INVALID_REQUEST, f"{name}: contains one of the model's control tokens, such as <|en|>")
-    return tokens

@@ -71,8 +71,8 @@ def phrase(*words: tuple[float, float, str]) -> Segment:
 
 def test_a_word_belongs_to_the_core_that_holds_its_midpoint() -> None:
     heard = phrase((8.0, 9.0, " one"), (9.4, 10.4, " two"), (9.6, 10.6, " three"), (11.0, 12.0, " four"))
-    before = within_core(heard, Span(0, 10), None)
-    after = within_core(heard, Span(10, 20), None)
+    before = within_core(heard, Span(0, 10))
+    after = within_core(heard, Span(10, 20))
     assert before is not None
     assert after is not None
     assert (before.text, before.start_s, before.end_s) == (" one two", 8.0, 10.4)
@@ -81,21 +81,5 @@ def test_a_word_belongs_to_the_core_that_holds_its_midpoint() -> None:
 
 def test_a_phrase_wholly_outside_the_core_is_gone_and_one_inside_is_untouched() -> None:
     inside = phrase((1, 2, " in"))
-    assert within_core(inside, Span(0, 10), None) is inside
-    assert within_core(phrase((11, 12, " out")), Span(0, 10), None) is None
-
-
-@pytest.mark.parametrize(
-    ("last", "expected"),
-    [
-        (Word(9.7, 10.1, " Two,", 1.0), " three"),
-        (Word(9.7, 10.1, " too", 1.0), " two three"),
-        (Word(9.0, 9.6, " two", 1.0), " two three"),
-        (None, " two three"),
-    ],
-    ids=["heard twice", "another word", "said twice", "nothing before"],
-)
-def test_a_word_heard_on_both_sides_of_a_cut_is_one(last: Word | None, expected: str) -> None:
-    heard = within_core(phrase((9.85, 10.25, " two"), (10.5, 11.0, " three")), Span(10, 20), last)
-    assert heard is not None
-    assert heard.text == expected
+    assert within_core(inside, Span(0, 10)) is inside
+    assert within_core(phrase((11, 12, " out")), Span(0, 10)) is None

@@ -1,0 +1,199 @@
+"""The batching engine: windows of all files share the accelerator."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from transcriber_worker.domain.clock import Clock
+from transcriber_worker.domain.errors import HandBack, WorkerBroken
+from transcriber_worker.domain.job import SpeechOptions, Task
+from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemory
+from transcriber_worker.inference.base import EngineInfo, Hearing, Listener
+from transcriber_worker.inference.batched.caps import Cap
+from transcriber_worker.inference.batched.dispatch import BatchDispatcher
+from transcriber_worker.inference.batched.hearing import FileHearing
+from transcriber_worker.inference.batched.meter import Meter
+from transcriber_worker.inference.batched.model import WhisperBatchModel
+from transcriber_worker.inference.batched.plan import plan
+from transcriber_worker.inference.batched.prompts import PromptBook
+from transcriber_worker.inference.batched.rows import FULL_FRAMES, BatchModel
+from transcriber_worker.inference.loading import Runtime, pick_device
+from transcriber_worker.inference.model_files import ModelFiles
+from transcriber_worker.inference.options import check_languages, check_task
+from transcriber_worker.observability.metrics import Metrics
+from transcriber_worker.settings import EngineSettings, ModelSettings
+
+_PAGES = Path("/proc/self/statm")
+
+
+class LoadedModel(BatchModel, Protocol):
+    """A `BatchModel` and what else the engine wants to know of it."""
+
+    @property
+    def languages(self) -> Sequence[str]: ...
+
+    @property
+    def compute_type(self) -> str: ...
+
+    def encode_text(self, text: str) -> tuple[int, ...]: ...
+
+    def count_text(self, tokens: Sequence[int]) -> int: ...
+
+    def row_bytes(self, frames: int) -> int: ...
+
+    def warm_up(self, rows: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    dispatcher: BatchDispatcher
+    prompts: PromptBook
+    languages: Sequence[str]
+    translates: bool
+
+
+class BatchedEngine:
+    """Hears many files at once, their windows in common batches.
+
+    `files` finds the model when the engine starts; `cores` are shared out over the model workers; `memory_bytes` is
+    what the machine or container has. OpenBLAS must be held to one thread before numpy is imported
+    (OPENBLAS_NUM_THREADS=1). `load`: how to load the model.
+    """
+
+    def __init__(
+        self,
+        model: ModelSettings,
+        engine: EngineSettings,
+        files: Callable[[], ModelFiles],
+        *,
+        cores: int,
+        memory_bytes: int,
+        clock: Clock,
+        metrics: Metrics,
+        load: Callable[[ModelFiles, Runtime, Meter], LoadedModel] = WhisperBatchModel.load,
+    ) -> None:
+        self._settings = engine
+        self._model_settings = model
+        self._files = files
+        self._load = load
+        self._memory_bytes = memory_bytes
+        self._clock = clock
+        self._meter = Meter(metrics, clock)
+        device, compute_type = pick_device(model.device, model.compute_type)
+        self._plan = plan(engine, cuda=device == "cuda", cores=cores)
+        self._runtime = Runtime(
+            device=device,
+            compute_type=compute_type,
+            beam_size=model.beam_size,
+            workers=self._plan.workers,
+            cpu_threads=model.cpu_threads or max(1, cores // self._plan.workers),
+        )
+        self._lock = threading.Lock()
+        self._hearings: set[FileHearing] = set()
+        self._running: _Running | None = None
+
+    def start(self) -> EngineInfo:
+        """Verify, load and try out the model with the largest batch; raises `WorkerBroken` with what to install or
+        set."""
+        files = self._files()
+        model = self._load(files, self._runtime, self._meter)
+        cap = Cap(self._plan.batch, row_bytes=model.row_bytes, budget_bytes=self._batch_bytes())
+        self._warm_up(model, cap)
+        dispatcher = BatchDispatcher(
+            model,
+            workers=self._plan.workers,
+            cap=cap,
+            max_batch_s=self._settings.max_batch_s,
+            flush_s=self._settings.flush_s,
+            clock=self._clock,
+            meter=self._meter,
+            share=self._runtime.device == "cpu",
+        )
+        dispatcher.start()
+        prompts = PromptBook(model.encode_text, model.count_text)
+        self._running = _Running(dispatcher, prompts, model.languages, files.translates)
+        return EngineInfo(
+            engine="batched",
+            model=files.name,
+            model_sha256=files.sha256,
+            device=self._runtime.device,
+            compute_type=model.compute_type,
+            beam_size=self._runtime.beam_size,
+            manner=f"{self._settings.window_s:g}s-{self._settings.window_padding}",
+        )
+
+    def open(self, listener: Listener) -> Hearing:
+        """Begin a file; raises `RejectJob` for a language the model does not know, a translation it was not trained
+        for, and prompts or hotwords that don't fit."""
+        running = self._running
+        if running is None:
+            raise RuntimeError("the engine was not started")
+        options = listener.options
+        check_languages(options, running.languages)
+        check_task(options, self._model_settings.name, translates=running.translates)
+        if len(running.languages) == 1:  # an English-only model does not tell languages apart
+            options = replace(options, language=running.languages[0])
+            listener = replace(listener, options=options)
+        prompt = running.prompts.fitted(options.prompt, options.hotwords, _written_language(options))
+        hearing = FileHearing(
+            running.dispatcher.open(listener),
+            listener,
+            prompt=prompt,
+            padding=self._settings.window_padding,
+            meter=self._meter,
+            left=self._forget,
+        )
+        with self._lock:
+            self._hearings.add(hearing)
+        return hearing
+
+    def close(self) -> None:
+        """Stop; what is not answered yet fails with `HandBack`."""
+        if self._running is not None:
+            self._running.dispatcher.close()
+        with self._lock:
+            left = list(self._hearings)
+        for hearing in left:  # what waits for its language is not in the dispatcher's queue
+            hearing.fail(HandBack("the engine is stopping"))
+
+    def _warm_up(self, model: LoadedModel, cap: Cap) -> None:
+        """With the largest batch, for the memory it takes: what does not fit is found out before there is a job."""
+        while True:
+            rows = cap.rows(FULL_FRAMES)
+            try:
+                return model.warm_up(rows)
+            except AcceleratorOutOfMemory as error:
+                if rows == 1:
+                    raise WorkerBroken(
+                        f"not even one window fits beside the model: {error}. Choose a smaller model or "
+                        "model.compute_type, or free memory"
+                    ) from error
+                self._meter.out_of_memory()
+                cap.out_of_memory(rows, self._clock.monotonic())
+
+    def _forget(self, hearing: FileHearing) -> None:
+        with self._lock:
+            self._hearings.discard(hearing)
+
+    def _batch_bytes(self) -> int | None:
+        """Memory that one batch may take beside the weights; None: as much as there is. On CUDA nothing tells what is
+        free without another library, and running out of it does no harm but a batch decoded again."""
+        budget = self._settings.batch_memory_bytes
+        if budget == "auto":
+            if self._runtime.device == "cuda":
+                return None
+            budget = max(0, self._memory_bytes - _own_bytes()) // 2
+        return budget // self._plan.workers
+
+
+def _written_language(options: SpeechOptions) -> str | None:
+    """The language of the text that comes out, as far as it is known before."""
+    return "en" if options.task is Task.TRANSLATE else options.known_language
+
+
+def _own_bytes() -> int:
+    """Memory this process has in use."""
+    return int(_PAGES.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

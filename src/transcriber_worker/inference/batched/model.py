@@ -1,0 +1,133 @@
+"""The model of the batching engine: faster-whisper's features and words, CTranslate2's encoder and decoder."""
+
+from collections.abc import Sequence
+from contextlib import closing
+
+import numpy as np
+from faster_whisper.transcribe import get_compression_ratio
+
+from transcriber_worker.domain.job import Task
+from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemory, judged
+from transcriber_worker.inference.batched.decoder import Decoder, Said
+from transcriber_worker.inference.batched.dimensions import Dimensions
+from transcriber_worker.inference.batched.encoder import CTranslate2Encoder, Encoded, Encoder
+from transcriber_worker.inference.batched.meter import Meter
+from transcriber_worker.inference.batched.rows import FULL_FRAMES, Decoded, Ranking, Recipe, Row
+from transcriber_worker.inference.batched.words import words_of
+from transcriber_worker.inference.loading import LoadedModel, Runtime, check_heard, explained, known_sentence
+from transcriber_worker.inference.model_catalogue import WEIGHTS
+from transcriber_worker.inference.model_files import ModelFiles
+from transcriber_worker.observability.labels import EnginePhase
+
+
+class WhisperBatchModel:
+    """A `BatchModel`. Thread-safe: as many batches are decoded at once as it has workers."""
+
+    def __init__(self, files: ModelFiles, runtime: Runtime, meter: Meter) -> None:
+        """To be called within `explained`; see `load`."""
+        self._files = files
+        self._runtime = runtime
+        self._meter = meter
+        self._loaded = LoadedModel(files, runtime)
+        self._dimensions = Dimensions.read(files.path / WEIGHTS)
+        self._encoder: Encoder = CTranslate2Encoder(self._loaded.whisper, meter)
+        self._decoder = Decoder(self._loaded.whisper, runtime.beam_size)
+
+    @classmethod
+    def load(cls, files: ModelFiles, runtime: Runtime, meter: Meter) -> "WhisperBatchModel":
+        """Load a model; raises `WorkerBroken` with what to install or set."""
+        with explained(files, runtime):
+            return cls(files, runtime, meter)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return self._loaded.languages
+
+    @property
+    def compute_type(self) -> str:
+        """What it really computes in."""
+        return self._loaded.compute_type
+
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        """The tokens of a prompt, as faster-whisper makes them."""
+        return self._loaded.encode_text(text)
+
+    def count_text(self, tokens: Sequence[int]) -> int:
+        """How many of the tokens are text, neither timestamps nor control tokens."""
+        return self._loaded.count_text(tokens)
+
+    def row_bytes(self, frames: int) -> int:
+        """Memory that one row of a batch needs in work, beside the weights."""
+        value_bytes = 2 if self.compute_type.endswith("float16") else 4
+        decoding = self._dimensions.decoding_bytes(frames, self._runtime.beam_size, value_bytes)
+        if self._runtime.device == "cpu":  # encodes one row after another, so that it hardly counts in a batch
+            return decoding
+        return max(decoding, self._dimensions.encoding_bytes(frames, value_bytes))
+
+    def warm_up(self, rows: int) -> None:
+        """Decode a batch of a known sentence, as large as batches may get. Raises `WorkerBroken` with what to install
+        or set where that fails or no words come out, and `AcceleratorOutOfMemory` where it is too large."""
+        pcm = np.rint(known_sentence() * 32768.0).astype(np.int16)
+        row = Row(pcm, FULL_FRAMES, Recipe(), Task.TRANSCRIBE, (), "en", lambda ranking: ranking[0][0])
+        with explained(self._files, self._runtime):
+            check_heard([min((d.text for d in self.decode([row] * rows)), key=len)], self._runtime)
+
+    def decode(self, rows: Sequence[Row]) -> list[Decoded]:
+        """See `BatchModel`."""
+        recipe = rows[0].recipe
+        if any(row.recipe != recipe for row in rows):
+            raise ValueError("rows of several recipes can't be decoded together")
+        try:
+            encoded = self._encoder.encode([row.pcm for row in rows], max(row.frames for row in rows))
+            with closing(encoded):
+                return self._decode(rows, recipe, encoded)
+        except MemoryError as error:
+            raise AcceleratorOutOfMemory(f"the worker ran out of memory: {error}") from error
+        except RuntimeError as error:
+            reason = judged(error)
+            if reason is error:
+                raise
+            raise reason from error
+
+    def _decode(self, rows: Sequence[Row], recipe: Recipe, encoded: Encoded) -> list[Decoded]:
+        rankings = self._rankings(rows, encoded)
+        languages = [_language(row, ranking) for row, ranking in zip(rows, rankings, strict=True)]
+        tokenizers = [self._decoder.tokenizer(code, row.task) for code, row in zip(languages, rows, strict=True)]
+        prompts = [self._decoder.prompt(t, row.prompt, recipe) for t, row in zip(tokenizers, rows, strict=True)]
+        with self._meter.phase(EnginePhase.DECODE):
+            said = self._decoder.say(encoded.states, prompts, recipe)
+        with self._meter.phase(EnginePhase.ALIGN):
+            return [
+                self._decoded(row, said[index], languages[index], rankings[index], encoded.of([index]))
+                for index, row in enumerate(rows)
+            ]
+
+    def _rankings(self, rows: Sequence[Row], encoded: Encoded) -> list[Ranking]:
+        """Empty for rows whose language was given."""
+        rankings: list[Ranking] = [()] * len(rows)
+        unknown = [index for index, row in enumerate(rows) if row.language is None]
+        if unknown:
+            with self._meter.phase(EnginePhase.LANGUAGE):
+                found = self._decoder.rankings(encoded.of(unknown), len(unknown))
+            for index, ranking in zip(unknown, found, strict=True):
+                rankings[index] = ranking
+        return rankings
+
+    def _decoded(self, row: Row, said: Said, language: str, ranking: Ranking, states: object) -> Decoded:
+        tokenizer = self._decoder.tokenizer(language, row.task)
+        words = words_of(self._loaded.whisper, tokenizer, states, said.tokens, row.pcm)
+        return Decoded(
+            language=language,
+            ranking=ranking,
+            text="".join(word.text for word in words),
+            tokens=self.count_text(said.tokens),
+            words=words,
+            avg_logprob=said.avg_logprob,
+            no_speech_prob=said.no_speech_prob,
+            compression_ratio=get_compression_ratio(tokenizer.decode(said.tokens)),
+            recipe=row.recipe,
+        )
+
+
+def _language(row: Row, ranking: Ranking) -> str:
+    return row.language if row.language is not None else row.choose_language(ranking)

@@ -1,0 +1,179 @@
+"""What the batching engine makes of its settings, of the model it loads, and of memory that runs out at the start."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from tests.speech import a_listener
+from tests.unit.inference.batched.scripted import ScriptedModel, marked
+from transcriber_worker.domain.clock import SystemClock
+from transcriber_worker.domain.errors import Reason, RejectJob, WorkerBroken
+from transcriber_worker.domain.job import SpeechOptions, Task
+from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemory
+from transcriber_worker.inference.batched.engine import BatchedEngine, LoadedModel
+from transcriber_worker.inference.batched.meter import Meter
+from transcriber_worker.inference.batched.rows import FULL_FRAMES, Decoded, Row
+from transcriber_worker.inference.loading import Runtime
+from transcriber_worker.inference.model_files import ModelFiles
+from transcriber_worker.observability.metrics import Metrics
+from transcriber_worker.settings import MIB, EngineSettings, ModelSettings
+
+TIMEOUT_S = 20.0
+
+
+class Recorded(ScriptedModel):
+    """Remembers what it was warmed up with and what rows it got; too many rows don't fit."""
+
+    def __init__(self, fits: int = 1000, row_bytes: int = 1) -> None:
+        super().__init__()
+        self._fits = fits
+        self._row_bytes = row_bytes
+        self.warmed_up_with: list[int] = []
+        self.rows: list[Row] = []
+
+    def warm_up(self, rows: int) -> None:
+        self.warmed_up_with.append(rows)
+        if rows > self._fits:
+            raise AcceleratorOutOfMemory("CUDA failed with error out of memory")
+
+    def row_bytes(self, frames: int) -> int:
+        return self._row_bytes
+
+    def decode(self, rows: Sequence[Row]) -> list[Decoded]:
+        self.rows += rows
+        return super().decode(rows)
+
+
+class EnglishOnly(Recorded):
+    languages = ("en",)
+
+
+class Loading:
+    """Notes how the model was to be run."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self.runtime: Runtime
+
+    def __call__(self, files: ModelFiles, runtime: Runtime, meter: Meter) -> LoadedModel:
+        self.runtime = runtime
+        return self._model
+
+
+def an_engine(
+    load: Loading, *, cores: int = 2, memory_bytes: int = 1 << 40, translates: bool = True, **settings: Any
+) -> BatchedEngine:
+    files = ModelFiles("scripted", Path("nowhere"), "0" * 64, translates=translates)
+    return BatchedEngine(
+        ModelSettings(device="cpu", compute_type="int8"),
+        EngineSettings.model_validate(settings),
+        lambda: files,
+        cores=cores,
+        memory_bytes=memory_bytes,
+        clock=SystemClock(),
+        metrics=Metrics(CollectorRegistry()),
+        load=load,
+    )
+
+
+def warmed_up_with(model: Recorded, **how: Any) -> list[int]:
+    engine = an_engine(Loading(model), **how)
+    engine.start()
+    engine.close()
+    return model.warmed_up_with
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "expected"),
+    [(2, "auto", (2, 1)), (8, "auto", (4, 2)), (8, 1, (1, 8)), (1, 2, (2, 1))],
+)
+def test_the_cores_are_shared_out_over_the_workers(cores: int, workers: int | str, expected: tuple[int, int]) -> None:
+    loading = Loading(Recorded())
+    engine = an_engine(loading, cores=cores, workers=workers)
+    engine.start()
+    engine.close()
+    assert (loading.runtime.workers, loading.runtime.cpu_threads) == expected
+
+
+def test_what_a_transcript_depends_on_is_part_of_its_identity() -> None:
+    identities = set()
+    for settings in ({}, {"window_s": 20.0}, {"window_padding": "adaptive"}):
+        engine = an_engine(Loading(Recorded()), **settings)
+        identities.add(engine.start().identity)
+        engine.close()
+    assert len(identities) == 3
+
+
+def test_it_is_warmed_up_with_the_largest_batch() -> None:
+    assert warmed_up_with(Recorded(), max_batch_windows=6) == [6]
+
+
+def test_a_batch_is_bounded_by_the_memory_it_may_take() -> None:
+    """Of 800 MiB for all workers, each of the two has 400."""
+    assert warmed_up_with(Recorded(row_bytes=100 * MIB), max_batch_windows=64, batch_memory_bytes=800 * MIB) == [4]
+
+
+def test_by_default_batches_may_take_half_of_what_is_free() -> None:
+    """What this process uses is not free: less than 300 of 600 GiB, but hardly."""
+    rows = warmed_up_with(
+        Recorded(row_bytes=1024 * MIB), workers=1, max_batch_windows=512, memory_bytes=600 * 1024 * MIB
+    )
+    assert 295 <= rows[0] < 300
+
+
+def test_memory_that_runs_out_at_the_start_makes_batches_smaller() -> None:
+    assert warmed_up_with(Recorded(fits=3), max_batch_windows=16) == [16, 8, 4, 2]
+
+
+def test_a_model_that_leaves_no_room_for_one_window_is_told_of() -> None:
+    with pytest.raises(WorkerBroken, match=r"not even one window fits.*smaller model"):
+        warmed_up_with(Recorded(fits=0), max_batch_windows=2)
+
+
+def test_an_english_only_model_is_not_asked_for_the_language() -> None:
+    model = EnglishOnly()
+    engine = an_engine(Loading(model))
+    engine.start()
+    with engine.open(a_listener()) as hearing:
+        heard = hearing.submit(marked(0)).result(TIMEOUT_S)
+    engine.close()
+    assert (heard.language, heard.language_probability) == ("en", 1.0)
+    assert [row.language for row in model.rows] == ["en"]
+
+
+def test_a_model_that_cannot_translate_says_so() -> None:
+    engine = an_engine(Loading(Recorded()), translates=False)
+    engine.start()
+    with pytest.raises(RejectJob, match="not trained to translate"):
+        engine.open(a_listener(options=SpeechOptions(task=Task.TRANSLATE)))
+    engine.close()
+
+
+def test_a_prompt_that_does_not_fit_is_refused_by_name() -> None:
+    engine = an_engine(Loading(Recorded()))
+    engine.start()
+    with pytest.raises(RejectJob, match="prompt: 300 tokens") as caught:
+        engine.open(a_listener(options=SpeechOptions(prompt="noon " * 300)))
+    engine.close()
+    assert caught.value.reason is Reason.PROMPT_TOO_LONG
+
+
+@pytest.mark.parametrize(("padding", "expected"), [("full", FULL_FRAMES), ("adaptive", 800)])
+def test_windows_are_padded_as_set(padding: str, expected: int) -> None:
+    model = Recorded()
+    engine = an_engine(Loading(model), window_padding=padding)
+    engine.start()
+    with engine.open(a_listener(options=SpeechOptions(language="en"))) as hearing:
+        hearing.submit(marked(0, seconds=4.9)).result(TIMEOUT_S)
+    engine.close()
+    assert model.rows[0].frames == expected
+
+
+def test_what_was_not_started_can_be_closed() -> None:
+    engine = an_engine(Loading(Recorded()))
+    engine.close()
+    with pytest.raises(RuntimeError, match="not started"):
+        engine.open(a_listener())
