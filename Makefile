@@ -11,7 +11,7 @@ QUICK := -m "not slow"
 STACK ?= directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-integration test-slow chaos coverage check fmt docs lock clean
+.PHONY: help setup demo test test-fast test-integration test-slow chaos coverage bench check fmt docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ test-fast: $(VENV)/.dev ## unit tests, and the contract of every adapter
 	$(PYTEST) tests/unit tests/contract $(QUICK)
 
 test-integration: $(VENV)/.dev ## real processes: workers, media children, the small model; killed at every stage
-	$(PYTEST) tests/integration tests/chaos $(QUICK)
+	$(PYTEST) -v tests/integration tests/chaos $(QUICK)
 
 test-slow: $(VENV)/.dev ## accuracy, memory and chaos at length: tens of minutes
 	$(PYTEST) tests -m slow
@@ -60,6 +60,11 @@ coverage: $(VENV)/.dev ## branch coverage of the fast tests, with its floor
 	$(BIN)/coverage run -m pytest -q tests/unit tests/contract $(QUICK)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=85
+
+# make bench BENCH="--workloads long mixed clips --beams 5 1 --audio talk.mp3"; all options: transcriber-worker bench --help
+BENCH =
+bench: $(VENV)/.runtime ## this worker against faster-whisper used directly, on this machine (docs/benchmark.md)
+	$(BIN)/transcriber-worker bench $(BENCH)
 
 check: $(VENV)/.dev ## formatting, lint, types, import rules, generated docs
 	$(BIN)/ruff format --check
@@ -79,4 +84,4 @@ lock: ## pin every dependency by hash, for each Python (needs uv)
 	scripts/lock.sh
 
 clean: ## remove what make made, but for what it fetched into .models and .kafka
-	rm -rf $(VENV) .venv-second .demo .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-second .demo .bench .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -37,7 +37,9 @@ def _add_request_options(submit: argparse.ArgumentParser) -> None:
     request = submit.add_argument_group("request")
     request.add_argument("--id", help="your own id, with one source")
     request.add_argument("--output", metavar="PREFIX", help="where the transcripts go")
-    request.add_argument("--language", metavar="CODE", help="language spoken; default: detect it")
+    request.add_argument(
+        "--language", metavar="CODE", help="language spoken, or `mixed` where it changes on the way; default: detect it"
+    )
     request.add_argument("--languages", metavar="CODE", nargs="+", help="detect among these only")
     request.add_argument("--task", choices=[task.value for task in Task])
     request.add_argument("--format", dest="formats", action="append", choices=[format_.value for format_ in Format])

@@ -22,7 +22,7 @@ from transcriber_worker.observability.health_server import HealthServer
 from transcriber_worker.observability.labels import WorkerState
 from transcriber_worker.observability.metrics import Metrics
 
-COMMANDS = ["run", "healthcheck", "submit", "status", "cancel", "check-config", "demo",
+COMMANDS = ["run", "healthcheck", "submit", "status", "cancel", "check-config", "demo", "bench",
             "queue-exporter", "dlq", "dlq list", "dlq show", "dlq redrive"]  # fmt: skip
 WITH_CONFIG = [["run"], ["healthcheck"], ["submit", "a.wav"], ["status"], ["cancel", "x"], ["check-config"],
                ["dlq", "list"], ["dlq", "show", "x"], ["dlq", "redrive", "x"]]  # fmt: skip
@@ -107,6 +107,9 @@ def test_a_refusal_is_told_with_its_reason(terminal: Terminal) -> None:
         ["cancel"],
         ["dlq", "show"],
         ["demo"],
+        ["bench", "--rounds", "0"],
+        ["bench", "--beams", "wide"],
+        ["bench", "--workloads", "short"],
         ["status", "--nonsense"],
         ["submit", "a", "--task", "sing"],
     ],

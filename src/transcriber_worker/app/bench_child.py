@@ -1,0 +1,132 @@
+"""A contender of a benchmark, in a process of its own: `python -m transcriber_worker.app.bench_child ORDER`."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from transcriber_worker.app.worker import make_engine, make_media
+from transcriber_worker.domain.clock import SystemClock
+from transcriber_worker.observability.logging import configure
+from transcriber_worker.observability.metrics import Metrics
+from transcriber_worker.settings import EngineKind, ObservabilitySettings, Settings
+from transcriber_worker.tools.bench.child import serve
+from transcriber_worker.tools.bench.contenders import Contender, Heard, Kind, Spec
+from transcriber_worker.tools.bench.own import OwnEngine
+from transcriber_worker.tools.limits import Machine, engine_plan, jobs_in_flight, windows_ahead
+
+
+def main(order: str) -> None:
+    """`order`: JSON with `spec` and `config`, the settings' file or null."""
+    told = json.loads(order)
+    send = _take_over_stdout()
+    configure(ObservabilitySettings(log_format="json", log_level="warning"), worker_id="bench")
+    spec = Spec.from_json(told["spec"])
+    settings = Settings.load(Path(told["config"]) if told["config"] else None)
+    serve(lambda: _contender(spec, settings), sys.stdin, send)
+
+
+def settings_for(spec: Spec, settings: Settings) -> Settings:
+    """The settings one of the worker's own engines runs with: the user's, but for what the contender stands for."""
+    kind = EngineKind.SEQUENTIAL if spec.kind is Kind.SEQUENTIAL else EngineKind.BATCHED
+    changes: dict[str, Any] = {"kind": kind, "window_padding": spec.padding}
+    if spec.workers != "auto":
+        changes["workers"] = spec.workers
+    if spec.max_batch_windows != "auto":
+        changes["max_batch_windows"] = spec.max_batch_windows
+    return settings.model_copy(
+        update={
+            "engine": settings.engine.model_copy(update=changes),
+            "model": settings.model.model_copy(update={"beam_size": spec.beam_size}),
+        }
+    )
+
+
+def _contender(spec: Spec, settings: Settings) -> Contender:
+    machine = Machine.this()
+    if spec.kind in (Kind.DIRECT, Kind.PIPELINE):
+        return _Direct(spec, settings, machine)
+    return _own(settings_for(spec, settings), machine)
+
+
+def _own(settings: Settings, machine: Machine) -> OwnEngine:
+    clock, metrics = SystemClock(), Metrics(CollectorRegistry())
+    media = make_media(settings, machine, clock)
+    engine = make_engine(settings, machine, clock, metrics)
+    try:
+        info = engine.start()
+    except BaseException:
+        engine.close()
+        media.close()
+        raise
+    shape = engine_plan(settings, machine)
+    return OwnEngine(
+        engine,
+        media,
+        facts={
+            "device": info.device,
+            "compute_type": info.compute_type,
+            "workers": str(shape.workers),
+            "max_batch_windows": str(shape.batch),
+        },
+        at_once=jobs_in_flight(settings, machine),
+        windows_ahead=windows_ahead(settings, machine),
+        transcript=settings.transcript,
+        metrics=metrics,
+        clock=clock,
+    )
+
+
+class _Direct:
+    """faster-whisper without us, as a contender."""
+
+    def __init__(self, spec: Spec, settings: Settings, machine: Machine) -> None:
+        from transcriber_worker.inference.baselines import Baseline, BaselineOptions
+        from transcriber_worker.inference.model_files import resolve
+
+        options = BaselineOptions(
+            device=settings.model.device,
+            compute_type=settings.model.compute_type,
+            beam_size=spec.beam_size,
+            at_once=spec.at_once,
+            cores=machine.cores,
+            batch_size=spec.pipeline_batch if spec.kind is Kind.PIPELINE else None,
+        )
+        self._baseline: Baseline = Baseline(resolve(settings.model, lambda _: None), options)
+        self.at_once = spec.at_once
+        self.facts: Mapping[str, str] = {
+            "device": self._baseline.device,
+            "compute_type": self._baseline.compute_type,
+            "workers": str(spec.at_once),
+            "cpu_threads": str(self._baseline.threads),
+        }
+
+    def hear(self, path: Path, language: str | None) -> Heard:
+        told = self._baseline.hear(path, language)
+        return Heard(told.text, told.timed_words, told.language, told.audio_s)
+
+    def counters(self) -> Mapping[str, float]:
+        return {}
+
+    def close(self) -> None:
+        """The process ends with it."""
+
+
+def _take_over_stdout() -> Any:
+    """Keep stdout for answers: what a library prints there goes to stderr."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def send(answer: Mapping[str, Any]) -> None:
+        out.write(json.dumps(answer) + "\n")
+        out.flush()
+
+    return send
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

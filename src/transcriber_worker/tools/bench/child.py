@@ -1,0 +1,52 @@
+"""A contender's process: it loads its model, says so, and from then on transcribes what it is asked to. JSON lines in,
+JSON lines out; the end of the input ends it."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transcriber_worker.tools.bench.contenders import Contender
+
+Send = Callable[[Mapping[str, Any]], None]
+
+
+def serve(load: Callable[[], Contender], requests: Iterable[str], send: Send) -> None:
+    """Answer each of `requests`; an error of the contender is an answer too."""
+    try:
+        contender = load()
+    except Exception as error:
+        send({"error": _named(error)})
+        return
+    try:
+        send({"ready": dict(contender.facts)})
+        for line in requests:
+            asked = json.loads(line)
+            try:
+                send(_hear_all(contender, [Path(path) for path in asked["paths"]], asked["language"]))
+            except Exception as error:
+                send({"error": _named(error)})
+    finally:
+        contender.close()
+
+
+def _hear_all(contender: Contender, paths: list[Path], language: str | None) -> dict[str, Any]:
+    before = dict(contender.counters())
+    begun = time.perf_counter()
+
+    def hear(path: Path) -> dict[str, Any]:
+        heard = contender.hear(path, language)
+        return {**asdict(heard), "done_s": time.perf_counter() - begun}
+
+    with ThreadPoolExecutor(contender.at_once) as callers:
+        heard = list(callers.map(hear, paths))
+    wall_s = time.perf_counter() - begun
+    counted = {name: value - before.get(name, 0.0) for name, value in contender.counters().items()}
+    return {"wall_s": wall_s, "heard": heard, "counted": counted}
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

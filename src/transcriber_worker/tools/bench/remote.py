@@ -1,0 +1,120 @@
+"""A contender in a process of its own, from the outside: started, asked, looked at, ended."""
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from transcriber_worker.observability.process_tree import Usage, usage_of
+from transcriber_worker.tools.bench.contenders import Heard, Spec
+
+_STOP_S = 30.0
+
+
+class ContenderFailed(Exception):
+    """It could not do what it was asked; the message says what it said of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a contender did, as it tells itself."""
+
+    wall_s: float
+    heard: tuple[Heard, ...]
+    """File by file, in the order they were given."""
+    done_s: tuple[float, ...]
+    """When each of them was done, seconds since all were handed over."""
+    counted: Mapping[str, float]
+
+
+class Participant(Protocol):
+    """A contender that is loaded and waits to be asked."""
+
+    @property
+    def spec(self) -> Spec: ...
+
+    @property
+    def facts(self) -> Mapping[str, str]: ...
+
+    def hear(self, paths: Sequence[Path], language: str | None) -> Answer:
+        """Transcribe all of them; raises `ContenderFailed`."""
+        ...
+
+    def usage(self) -> Usage:
+        """What it and its children use; CPU seconds since it was started."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class RemoteContender:
+    """A `Participant` that is a child process, loaded once this is made.
+
+    `command`: starts the child, which speaks as child.py does; `log`: where its stderr goes. Raises `ContenderFailed`.
+    """
+
+    def __init__(self, spec: Spec, command: Sequence[str], log: Path) -> None:
+        self.spec = spec
+        self._log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as stderr:
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, encoding="utf-8"
+            )
+        try:
+            self.facts: Mapping[str, str] = self._receive()["ready"]
+        except BaseException:
+            self.close()
+            raise
+
+    def hear(self, paths: Sequence[Path], language: str | None) -> Answer:
+        self._ask({"paths": [str(path) for path in paths], "language": language})
+        told = self._receive()
+        heard = told["heard"]
+        done_s = tuple(float(one.pop("done_s")) for one in heard)
+        return Answer(float(told["wall_s"]), tuple(Heard(**one) for one in heard), done_s, told["counted"])
+
+    def usage(self) -> Usage:
+        return usage_of(self._child.pid)
+
+    def close(self) -> None:
+        """End it: the end of its input is its sign."""
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                _quietly(pipe.close)
+        try:
+            self._child.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+    def _ask(self, request: Mapping[str, Any]) -> None:
+        assert self._child.stdin is not None  # noqa: S101 - Popen was told so
+        try:
+            self._child.stdin.write(json.dumps(request) + "\n")
+            self._child.stdin.flush()
+        except OSError:
+            raise self._gone() from None
+
+    def _receive(self) -> dict[str, Any]:
+        assert self._child.stdout is not None  # noqa: S101 - Popen was told so
+        line = self._child.stdout.readline()
+        if not line.endswith("\n"):
+            raise self._gone()
+        told: dict[str, Any] = json.loads(line)
+        if "error" in told:
+            raise ContenderFailed(f"{self.spec.name}: {told['error']}")
+        return told
+
+    def _gone(self) -> ContenderFailed:
+        return ContenderFailed(f"{self.spec.name}: its process ended; see {self._log}")
+
+
+def _quietly(close: Callable[[], None]) -> None:
+    """A pipe to a process that is gone has something unsent, which nobody misses."""
+    try:
+        close()
+    except OSError:
+        return
