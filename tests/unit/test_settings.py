@@ -137,7 +137,16 @@ def test_every_problem_is_told_at_once_with_path_and_remedy() -> None:
     assert all(problem.message and problem.remedy for problem in found)
 
 
-@pytest.mark.parametrize("path", ["worker.max_jobs_in_flight", "media.processes", "media.cpu_permits"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "worker.max_jobs_in_flight",
+        "media.processes",
+        "media.cpu_permits",
+        "engine.max_batch_windows",
+        "engine.batch_memory_bytes",
+    ],
+)
 @pytest.mark.parametrize("count", ["0", "-1", "1.5", "many"])
 def test_a_count_is_at_least_one_or_auto_and_told_of_once(path: str, count: str) -> None:
     section, name = path.split(".")

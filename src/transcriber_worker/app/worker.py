@@ -14,10 +14,11 @@ from transcriber_worker.domain.clock import Clock
 from transcriber_worker.inference.base import EngineInfo, SpeechEngine
 from transcriber_worker.observability import events
 from transcriber_worker.observability.logging import configure, emit, log_uncaught_errors, route_vendor_loggers
+from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.pipeline.milestones import Milestone, Observer
-from transcriber_worker.settings import BrokerKind, Settings
+from transcriber_worker.settings import BrokerKind, EngineKind, Settings
 from transcriber_worker.tools.check_config import FAKE_MODEL
-from transcriber_worker.tools.limits import Machine, jobs_in_flight, media_processes
+from transcriber_worker.tools.limits import Machine, engine_plan, jobs_in_flight, media_processes, windows_ahead
 
 if TYPE_CHECKING:
     from transcriber_worker.media.pool import MediaPool
@@ -27,26 +28,43 @@ if TYPE_CHECKING:
     from transcriber_worker.worker.signals import StopRequest
 
 
-def _engine(settings: Settings, machine: Machine, clock: Clock) -> SpeechEngine:
+def make_engine(settings: Settings, machine: Machine, clock: Clock, metrics: Metrics) -> SpeechEngine:
+    """The engine the settings name, not started."""
     if settings.model.name == FAKE_MODEL:
         from transcriber_worker.inference.fake import FakeEngine
 
         return FakeEngine(settings.engine, clock)
     from transcriber_worker.inference.model_files import resolve
-    from transcriber_worker.inference.sequential import SequentialEngine
 
     def tell(line: str) -> None:
         emit(events.MODEL_FETCHING, message=line)
 
     files = partial(resolve, settings.model, tell)
-    return SequentialEngine(settings.model, settings.engine, files, cores=machine.cores)
+    if settings.engine.kind is EngineKind.SEQUENTIAL:
+        from transcriber_worker.inference.sequential import SequentialEngine
+
+        return SequentialEngine(settings.model, settings.engine, files, cores=machine.cores)
+    from transcriber_worker.inference.batched.engine import BatchedEngine
+
+    return BatchedEngine(
+        settings.model,
+        settings.engine,
+        files,
+        cores=machine.cores,
+        memory_bytes=machine.memory_bytes,
+        clock=clock,
+        metrics=metrics,
+    )
 
 
-def _media(settings: Settings, machine: Machine, clock: Clock) -> "MediaPool":
+def make_media(settings: Settings, machine: Machine, clock: Clock) -> "MediaPool":
+    """The media reader, its windows as that engine wants them."""
+    from transcriber_worker.media.base import WindowLimits
     from transcriber_worker.media.pool import MediaPool
 
     media = settings.media.model_copy(update={"processes": media_processes(settings, machine)})
-    return MediaPool(media, settings.engine.slab_s, machine.cores, clock)
+    engine = engine_plan(settings, machine)
+    return MediaPool(media, WindowLimits(engine.speech_s, engine.span_s), machine.cores, clock)
 
 
 def worker_id(settings: Settings) -> str:
@@ -95,7 +113,7 @@ class Assembly:
         self.observer = observer
         self.metrics = office.metrics
         self.health = HealthState(office.clock, settings.observability.stall_s, self.metrics)
-        self.media = _media(settings, machine, office.clock)
+        self.media = make_media(settings, machine, office.clock)
         stack.callback(self.media.close)
         progress_events = settings.observability.progress_events
         self.report = Report(office.broker, self.metrics, office.clock, progress_events=progress_events)
@@ -117,7 +135,7 @@ class Assembly:
             self.report,
             settings.worker,
             office.clock,
-            slots=jobs_in_flight(settings),
+            slots=jobs_in_flight(settings, self.machine),
             exit_when_idle=exit_when_idle,
         )
         worker.run(stop)
@@ -139,7 +157,7 @@ class Assembly:
     def _start_engine(self) -> tuple[SpeechEngine, EngineInfo]:
         clock = self.office.clock
         begun = clock.monotonic()
-        engine = _engine(self.settings, self.machine, clock)
+        engine = make_engine(self.settings, self.machine, clock, self.metrics)
         self.stack.callback(engine.close)
         info = engine.start()
         route_vendor_loggers()  # the model libraries, imported just now, brought handlers of their own
@@ -189,7 +207,8 @@ class Assembly:
         sources = Sources(office.store, places.rules.sources, places.state, settings.storage, clock)
         self.metrics.sources_down.set_function(lambda: sources.down)
         outputs = Outputs(office.store, settings.transcript)
-        journey = Journey(sources, outputs, self.media, engine, info, self._scratch(), settings, clock)
+        ahead = windows_ahead(settings, self.machine)
+        journey = Journey(sources, outputs, self.media, engine, info, self._scratch(), settings, ahead, clock)
         self.metrics.scratch_bytes_in_flight.set_function(lambda: journey.scratch_bytes.used)
         self.metrics.audio_seconds_in_flight.set_function(lambda: journey.audio_s.used)
         endings = Endings(

@@ -15,7 +15,15 @@ from transcriber_worker.inference.model_catalogue import CATALOGUE
 from transcriber_worker.pipeline.places import prefix
 from transcriber_worker.settings import ENV_PREFIX, MIB, BrokerKind, ModelSettings, Settings, StorageSettings
 from transcriber_worker.tools.check_services import service_problems
-from transcriber_worker.tools.limits import Machine, jobs_in_flight, media_processes, nearest, needed_bytes
+from transcriber_worker.tools.limits import (
+    Machine,
+    engine_plan,
+    jobs_in_flight,
+    media_processes,
+    nearest,
+    needed_bytes,
+    on_gpu,
+)
 from transcriber_worker.tools.problem import Problem
 
 _SOURCE_SCHEMES = ("oci", "https", "file")
@@ -51,7 +59,7 @@ def problems(settings: Settings, machine: Machine) -> list[Problem]:
         *_overlaps(settings),
         *_inbox(settings),
         *_model(settings),
-        *_limits(settings),
+        *_limits(settings, machine),
         *_memory(settings, machine),
     ]
 
@@ -204,34 +212,40 @@ def _fetching(model: ModelSettings) -> Iterator[Problem]:
         yield Problem("model.cache_dir", f"{nearest(model.cache_dir)} can't be written to", _WRITABLE)
 
 
-def _limits(settings: Settings) -> Iterator[Problem]:
-    worker, media = settings.worker, settings.media
+def _limits(settings: Settings, machine: Machine) -> Iterator[Problem]:
+    worker, media, engine = settings.worker, settings.media, engine_plan(settings, machine)
     if worker.backoff_s > worker.max_backoff_s:
         yield Problem("worker.backoff_s", "greater than worker.max_backoff_s", "lower it, or raise the other")
-    if isinstance(worker.max_jobs_in_flight, int) and worker.max_jobs_in_flight < settings.engine.concurrency:
-        message = f"fewer jobs than engine.concurrency ({settings.engine.concurrency}) leave the engine idle"
+    if isinstance(worker.max_jobs_in_flight, int) and worker.max_jobs_in_flight < engine.workers:
+        message = f"fewer jobs than the engine has workers ({engine.workers}) leave it idle"
         yield Problem("worker.max_jobs_in_flight", message, "raise it, or set it to auto")
-    if isinstance(media.processes, int) and media.processes < settings.engine.concurrency:
-        message = f"fewer readers than engine.concurrency ({settings.engine.concurrency}) leave the engine idle"
+    if isinstance(media.processes, int) and media.processes < engine.workers:
+        message = f"fewer readers than the engine has workers ({engine.workers}) leave it idle"
         yield Problem("media.processes", message, "raise it, or set it to auto")
-    least_s = max(media.window_timeout_s, _SLOWEST * settings.engine.slab_s, settings.storage.download_timeout_s)
+    heard_in_turn = 1 if on_gpu(settings, machine) else engine.batch  # a GPU hears all of a batch at once
+    least_s = max(
+        media.window_timeout_s, _SLOWEST * engine.speech_s * heard_in_turn, settings.storage.download_timeout_s
+    )
     if settings.observability.stall_s <= least_s:
         message = (
             "/livez would fail while a slow file is fetched (storage.download_timeout_s) or read "
-            "(media.window_timeout_s), or a slab heard (engine.slab_s)"
+            "(media.window_timeout_s), or a slab or batch heard (engine.slab_s, engine.max_batch_windows)"
         )
         yield Problem("observability.stall_s", message, f"raise it above {least_s:g}")
 
 
 def _memory(settings: Settings, machine: Machine) -> Iterator[Problem]:
-    jobs, processes = jobs_in_flight(settings), media_processes(settings, machine)
-    needed = needed_bytes(settings, jobs, processes)
+    jobs, processes = jobs_in_flight(settings, machine), media_processes(settings, machine)
+    needed = needed_bytes(settings, machine, jobs, processes)
     if needed > machine.memory_bytes:
         message = (
             f"{processes} reader processes, {jobs} jobs and the model may need {needed // MIB} MiB, "
             f"and there are {machine.memory_bytes // MIB} MiB"
         )
-        remedy = "lower it or engine.concurrency, engine.slab_s, a scratch in memory; or give the container more"
+        remedy = (
+            "lower it, engine.max_batch_windows, engine.workers (engine.concurrency, engine.slab_s), or a scratch in "
+            "memory; or give the container more"
+        )
         yield Problem("media.memory_limit_bytes", message, remedy)
 
 

@@ -9,14 +9,25 @@ from pathlib import Path
 import psutil
 
 from transcriber_worker.domain.audio import SAMPLE_RATE_HZ
+from transcriber_worker.inference.batched.plan import LEAST_AHEAD, EnginePlan, plan
 from transcriber_worker.inference.model_catalogue import CATALOGUE, WEIGHTS
-from transcriber_worker.settings import MIB, Settings
+from transcriber_worker.settings import MIB, EngineKind, EngineSettings, Settings
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_GPU_NODES = ("/dev/nvidiactl", "/dev/dxg")
+"""One of them is in every container that was given a GPU."""
+_RESERVED = 1
+"""The reader kept for short files, beside those for any file."""
+_NOT_READING = 2
+"""Jobs in flight beyond the readers that long files may take: a long file more, and a clip behind it that is still
+claimed and read at once."""
 _WORKER_BYTES = 400 * MIB
 """Interpreter and libraries, measured at 330 MiB."""
 _WORKING_SET_BYTES = 500 * MIB
-"""What one transcription of a small model needs beside the weights; measured."""
+"""What one transcription, or a batch of up to `_SMALL_BATCH`, of a small model needs beside the weights; measured."""
+_SMALL_BATCH = 4
+_ROW_BYTES = 80 * MIB
+"""What each further row of a batch takes, of a small model on the CPU; measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,7 @@ class Machine:
 
     memory_bytes: int
     cores: int
+    gpu: bool = False
 
     @classmethod
     def this(cls) -> "Machine":
@@ -35,19 +47,49 @@ class Machine:
                 limits.append(int(Path(path).read_text()))
             except (OSError, ValueError):
                 continue  # no such limit here
-        return cls(min(limits), min(len(os.sched_getaffinity(0)), _cpu_quota()))
+        return cls(min(limits), min(len(os.sched_getaffinity(0)), _cpu_quota()), any(map(os.path.exists, _GPU_NODES)))
 
 
-def needed_bytes(settings: Settings, jobs: int, processes: int) -> int:
+def engine_plan(settings: Settings, machine: Machine) -> EnginePlan:
+    """How much the engine will work on at once on this machine."""
+    return plan(settings.engine, cuda=on_gpu(settings, machine), cores=machine.cores)
+
+
+def windows_ahead(settings: Settings, machine: Machine) -> int:
+    """Windows of one file that may wait for the engine."""
+    chosen = settings.media.windows_ahead
+    if chosen == "auto":
+        return engine_plan(settings, machine).windows_ahead
+    # With fewer, a file whose first window does not tell its language would wait for ever for those that do.
+    return chosen if settings.engine.kind is EngineKind.SEQUENTIAL else max(LEAST_AHEAD, chosen)
+
+
+def needed_bytes(settings: Settings, machine: Machine, jobs: int, processes: int) -> int:
     """Memory the worker may need in all: its own, the model, the media children, windows on their way, and scratch
     where that is memory too."""
-    model_bytes = _weights_bytes(settings) + settings.engine.concurrency * _WORKING_SET_BYTES
-    window_bytes = int(settings.engine.slab_s * SAMPLE_RATE_HZ * 2)
-    windows = jobs * (settings.media.windows_ahead + 1) * window_bytes
+    engine = engine_plan(settings, machine)
+    model_bytes = 0
+    if not on_gpu(settings, machine):
+        model_bytes = _weights_bytes(settings) + engine.workers * _working_set_bytes(settings.engine, engine)
+    window_bytes = int(engine.span_s * SAMPLE_RATE_HZ * 2)
+    windows = jobs * (windows_ahead(settings, machine) + 1) * window_bytes
     # A source larger than the whole scratch budget is admitted alone.
     largest = max(settings.worker.max_scratch_bytes, settings.storage.max_source_bytes)
     scratch = largest if _is_memory(settings.worker.scratch_dir) else 0
-    return _WORKER_BYTES + model_bytes + processes * settings.media.memory_limit_bytes + windows + scratch
+    return _WORKER_BYTES + model_bytes + (processes + _RESERVED) * settings.media.memory_limit_bytes + windows + scratch
+
+
+def _working_set_bytes(settings: EngineSettings, engine: EnginePlan) -> int:
+    """What one model worker needs beside the weights."""
+    if settings.batch_memory_bytes != "auto":
+        return settings.batch_memory_bytes // engine.workers
+    return _WORKING_SET_BYTES + max(0, engine.batch - _SMALL_BATCH) * _ROW_BYTES
+
+
+def on_gpu(settings: Settings, machine: Machine) -> bool:
+    """Whether the model will run there."""
+    device = settings.model.device
+    return machine.gpu if device == "auto" else device == "cuda"
 
 
 def _weights_bytes(settings: Settings) -> int:
@@ -58,19 +100,19 @@ def _weights_bytes(settings: Settings) -> int:
     return weights.stat().st_size if weights.is_file() else 0
 
 
-def jobs_in_flight(settings: Settings) -> int:
-    """Jobs claimed at once: what the engine works on, and by default two more on their way to it."""
+def jobs_in_flight(settings: Settings, machine: Machine) -> int:
+    """Jobs claimed at once: what keeps the engine busy."""
     chosen = settings.worker.max_jobs_in_flight
-    return settings.engine.concurrency + 2 if chosen == "auto" else chosen
+    return engine_plan(settings, machine).jobs if chosen == "auto" else chosen
 
 
 def media_processes(settings: Settings, machine: Machine) -> int:
-    """Media children alive at once: one a job, as far as the memory goes."""
-    jobs = jobs_in_flight(settings)
+    """Media children for files of any length: nearly one a job, as far as the memory goes."""
+    jobs = jobs_in_flight(settings, machine)
     if settings.media.processes != "auto":
         return min(jobs, settings.media.processes)
-    spare = machine.memory_bytes - needed_bytes(settings, jobs, 0)
-    return max(1, min(jobs, spare // settings.media.memory_limit_bytes))
+    spare = machine.memory_bytes - needed_bytes(settings, machine, jobs, 0)
+    return max(1, min(jobs - _NOT_READING, spare // settings.media.memory_limit_bytes))
 
 
 def nearest(directory: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import psutil
 import pytest
 
 from tests.builders import make_settings
+from transcriber_worker.inference.batched.language import REACH
 from transcriber_worker.settings import MIB
 from transcriber_worker.tools import limits
 from transcriber_worker.tools.check_config import place_problems, problems
-from transcriber_worker.tools.limits import Machine, jobs_in_flight, media_processes, needed_bytes
+from transcriber_worker.tools.limits import Machine, jobs_in_flight, media_processes, needed_bytes, windows_ahead
 from transcriber_worker.tools.problem import Problem
 
 LARGE = Machine(memory_bytes=64 * 1024 * MIB, cores=8)
@@ -161,17 +163,19 @@ def memory(tmp_path: Path, mib: int, **sections: Mapping[str, Any]) -> Problem |
 
 def test_the_readers_adapt_to_the_memory_there_is(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, media={"memory_limit_bytes": 1024 * MIB})
-    without_readers = needed_bytes(settings, jobs_in_flight(settings), 0)
+    without_readers = needed_bytes(settings, LARGE, jobs_in_flight(settings, LARGE), 0)
     for processes in (1, 2, 4):
         machine = Machine(without_readers + processes * 1024 * MIB, 4)
         assert media_processes(settings, machine) == processes
         assert not [one for one in problems(settings, machine) if one.path == "media.memory_limit_bytes"]
-    assert media_processes(settings, Machine(without_readers + 100 * 1024 * MIB, 4)) == jobs_in_flight(settings) == 4
+    plenty = Machine(without_readers + 100 * 1024 * MIB, 4)
+    assert media_processes(settings, plenty) == 10
+    assert jobs_in_flight(settings, plenty) == 12
 
 
 def test_memory_for_not_even_one_reader_is_told(tmp_path: Path) -> None:
     settings = make_settings(tmp_path)
-    enough = needed_bytes(settings, jobs_in_flight(settings), 1) // MIB + 1
+    enough = needed_bytes(settings, LARGE, jobs_in_flight(settings, LARGE), 1) // MIB + 1
     assert memory(tmp_path, enough) is None
     problem = memory(tmp_path, enough - 2)
     assert problem is not None
@@ -183,6 +187,32 @@ def test_explicit_readers_that_do_not_fit_are_told(tmp_path: Path) -> None:
     assert memory(tmp_path, 8 * 1024, media={"processes": 4, "memory_limit_bytes": 4096 * MIB}) is not None
 
 
+@pytest.mark.parametrize("engine", [{}, {"max_batch_windows": 1, "workers": 1}, {"kind": "sequential"}])
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_clip_is_claimed_behind_one_long_file_more_than_there_are_readers(
+    tmp_path: Path, engine: dict[str, Any], gpu: bool
+) -> None:
+    settings, machine = make_settings(tmp_path, engine=engine), replace(LARGE, gpu=gpu)
+    assert jobs_in_flight(settings, machine) >= media_processes(settings, machine) + 1 + 1
+
+
+def test_the_batching_engine_never_waits_for_a_language_that_waits_for_windows(tmp_path: Path) -> None:
+    def ahead(kind: str) -> int:
+        return windows_ahead(make_settings(tmp_path, engine={"kind": kind}, media={"windows_ahead": 1}), LARGE)
+
+    assert ahead("batched") >= REACH
+    assert ahead("sequential") == 1
+
+
+@pytest.mark.parametrize("max_batch_windows", ["auto", 32])
+def test_batches_for_a_gpu_are_no_problem_there(tmp_path: Path, max_batch_windows: int | str) -> None:
+    gpu = Machine(memory_bytes=128 * 1024 * MIB, cores=16, gpu=True)
+    assert (
+        found(tmp_path, gpu, model={"name": "fake", "device": "cuda"}, engine={"max_batch_windows": max_batch_windows})
+        == {}
+    )
+
+
 def test_there_are_never_more_readers_than_jobs(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, media={"processes": 32}, worker={"max_jobs_in_flight": 3})
     assert media_processes(settings, LARGE) == 3
@@ -190,7 +220,7 @@ def test_there_are_never_more_readers_than_jobs(tmp_path: Path) -> None:
 
 def test_the_weights_count_by_name_and_by_directory(tmp_path: Path) -> None:
     def needed(**model: Any) -> int:
-        return needed_bytes(make_settings(tmp_path, model=model), 1, 1)
+        return needed_bytes(make_settings(tmp_path, model=model), LARGE, 1, 1)
 
     weights = tmp_path / "model" / "model.bin"
     weights.parent.mkdir()
@@ -203,7 +233,7 @@ def test_the_weights_count_by_name_and_by_directory(tmp_path: Path) -> None:
 def test_scratch_in_memory_counts_and_on_disk_it_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def needed(scratch: Path, **storage: Any) -> int:
         worker = {"scratch_dir": str(scratch), "max_scratch_bytes": 300 * MIB}
-        return needed_bytes(make_settings(tmp_path, worker=worker, storage=storage), 1, 1)
+        return needed_bytes(make_settings(tmp_path, worker=worker, storage=storage), LARGE, 1, 1)
 
     class Partition:
         def __init__(self, mountpoint: Path, fstype: str) -> None:
