@@ -179,7 +179,8 @@ def deployed(
     """A deployment whose workers are gone when the block ends, their media processes too. `sections`: settings that
     differ, by section; `broker` those of the directory, which is the stack unless another is given."""
     ground: Stack = stack or DirectoryStack(root, LEASE_S, sections.pop("broker", {}))
-    quick = {"lease_s": ground.lease_s, "look_again_s": 0.3, "backoff_s": 0.1, **sections.pop("worker", {})}
+    few = {"max_jobs_in_flight": 4}  # or one worker would take a whole backlog, and the others see none of it
+    quick = {"lease_s": ground.lease_s, "look_again_s": 0.3, "backoff_s": 0.1, **few, **sections.pop("worker", {})}
     engine = {"slab_s": 30.0, **sections.pop("engine", {})}
     ours: Fields = {"worker": quick, "engine": engine, **{name: dict(fields) for name, fields in sections.items()}}
     fields = settings_fields(root, **_merged(ground.fields(), ours))
