@@ -1,5 +1,6 @@
 """Which language a channel of a file is decoded in. Pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -109,10 +110,10 @@ class ChannelLanguage:
 
 
 def _mean(rankings: Sequence[Ranking]) -> Ranking:
-    """The languages' mean probabilities; summed in the order of the windows, so that not even rounding depends on the
-    order they were heard in."""
-    sums: dict[str, float] = {}
+    """The languages' mean probabilities, summed exactly: not even rounding depends on the order the windows were heard
+    in, nor on the Python that adds them up (3.12 changed what `sum` makes of floats)."""
+    parts: dict[str, list[float]] = {}
     for ranking in rankings:
         for language, probability in ranking:
-            sums[language] = sums.get(language, 0.0) + probability
-    return [(language, total / len(rankings)) for language, total in sums.items()]
+            parts.setdefault(language, []).append(probability)
+    return [(language, math.fsum(probabilities) / len(rankings)) for language, probabilities in parts.items()]

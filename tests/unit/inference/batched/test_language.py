@@ -1,5 +1,6 @@
 """How a channel's language is decided: by the windows of the file alone, whenever they are heard."""
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -186,5 +187,5 @@ def _expected(windows: Sequence[Ranking | None], allowed: tuple[str, ...]) -> To
     if first.probability >= SURE:
         return first
     known = [ranking for ranking in voters if ranking]
-    sums = {name: sum(dict(ranking)[name] for ranking in known) / max(1, len(known)) for name in LANGUAGES}
+    sums = {name: math.fsum(dict(ranking)[name] for ranking in known) / max(1, len(known)) for name in LANGUAGES}
     return best(list(sums.items()) if known else [], allowed)
