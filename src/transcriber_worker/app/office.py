@@ -61,6 +61,17 @@ def open_office(settings: Settings) -> Iterator[Office]:
         yield Office(settings, places, broker, store, JobRecords(store, places.state), shelve, clock, metrics)
 
 
+def open_store_at(settings: Settings, place: ObjectUri, clock: Clock, stack: ExitStack) -> ObjectStore:
+    """The store that a prefix lies in, for reading; closed by `stack`."""
+    if place.scheme == "oci":
+        from transcriber_worker.storage.object_storage import ObjectStorageStore
+
+        return ObjectStorageStore(_oci_access(settings, clock, stack)(), clock, settings.storage.download_timeout_s)
+    from transcriber_worker.storage.directory import DirectoryStore
+
+    return DirectoryStore(clock, settings.storage.lock_timeout_s, [place])
+
+
 @contextmanager
 def open_backlog(settings: Settings) -> Iterator[BacklogReader]:
     """Open what tells how much is left to do, without taking part in it."""
