@@ -11,7 +11,7 @@ QUICK := -m "not slow"
 STACK ?= directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-integration test-slow chaos coverage bench check fmt docs lock clean
+.PHONY: help setup demo test test-fast test-integration test-slow chaos coverage bench chart check fmt docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ else
 	$(BIN)/python scripts/demo.py $(STACK)
 endif
 
-test: test-fast test-integration ## all tests but the slow ones; what this machine lacks is skipped, with the reason
+test: test-fast chart test-integration ## all tests but the slow ones; what this machine lacks is skipped, with the reason
 
 test-fast: $(VENV)/.dev ## unit tests, and the contract of every adapter
 	$(PYTEST) tests/unit tests/contract $(QUICK)
@@ -66,22 +66,31 @@ BENCH =
 bench: $(VENV)/.runtime ## this worker against faster-whisper used directly, on this machine (docs/benchmark.md)
 	$(BIN)/transcriber-worker bench $(BENCH)
 
+chart: $(VENV)/.dev ## the Helm chart: lint, every combination of configmaps/ against Kubernetes' and KEDA's schemas, alerts, dashboard
+	$(BIN)/python scripts/gen-chart.py --check
+	$(BIN)/python scripts/gen-dashboard.py --check
+	$(PYTEST) tests/chart
+
 check: $(VENV)/.dev ## formatting, lint, types, import rules, generated docs
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/gen-docs.py --check
+	$(BIN)/python scripts/gen-chart.py --check
+	$(BIN)/python scripts/gen-dashboard.py --check
 
 fmt: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-docs: $(VENV)/.dev ## generate docs/ from the code
+docs: $(VENV)/.dev ## generate docs/ and the chart's schema, table and dashboard
 	$(BIN)/python scripts/gen-docs.py
+	$(BIN)/python scripts/gen-chart.py
+	$(BIN)/python scripts/gen-dashboard.py
 
 lock: ## pin every dependency by hash, for each Python (needs uv)
 	scripts/lock.sh
 
-clean: ## remove what make made, but for what it fetched into .models and .kafka
+clean: ## remove what make made, but for what it fetched into .models, .kafka and .tools
 	rm -rf $(VENV) .venv-second .demo .bench .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

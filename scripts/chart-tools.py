@@ -83,8 +83,8 @@ def promtool() -> Path:
 
 @contextmanager
 def _arriving(name: str) -> Iterator[tuple[Path, Path | None]]:
-    """Where a tool is kept, and where to put it unless it is there; whoever sees the former sees it complete. Of several
-    runs at once, one fetches."""
+    """Where a tool is kept, and where to put it unless it is there; whoever sees the former sees it complete. Of
+    several runs at once, one fetches."""
     KEPT.mkdir(exist_ok=True)
     with (KEPT / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -8,7 +8,7 @@ from tests.chart.tools import Helm, missing, tools
 def _tool(name: str) -> str:
     if reason := missing(name):
         pytest.skip(f"no {name}: {reason}")
-    return tools()[name]
+    return str(tools()[name])
 
 
 @pytest.fixture(scope="session")

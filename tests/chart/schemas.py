@@ -1,4 +1,4 @@
-"""Strict validation of objects: against Kubernetes' own schemas, and the CRDs of KEDA and of the Prometheus operator."""
+"""Strict validation of objects: against Kubernetes' schemas, and the CRDs of KEDA and of the Prometheus operator."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every file of configmaps/: its own config, and the one that the chart makes of it, is one that a worker can run with."""
+"""Every file of configmaps/: its own config, and what the chart makes of it, is one that a worker can run with."""
 
 import re
 from pathlib import Path

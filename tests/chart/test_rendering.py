@@ -11,9 +11,7 @@ from transcriber_worker.settings import Settings
 
 BROKERS = (None, "kafka-oci-streaming", "kafka-managed", "oci-queue")
 PROFILES = (None, "a10", "cpu-dev", "low-latency", "cost")
-COMBINATIONS = [
-    tuple(name for name in pair if name is not None) for pair in itertools.product(BROKERS, PROFILES)
-]
+COMBINATIONS = [tuple(name for name in pair if name is not None) for pair in itertools.product(BROKERS, PROFILES)]
 ALL_ON: Document = {
     "monitoring": {"podMonitor": {"enabled": True}, "rules": {"enabled": True}, "dashboard": {"enabled": True}},
     "networkPolicy": {"enabled": True},
@@ -67,7 +65,7 @@ def test_every_switch_is_valid(helm: Helm, broker: str, values: Document) -> Non
 
 
 def test_unknown_fields_of_an_object_are_found(helm: Helm) -> None:
-    """The validation itself: a field too many, of a pod, of KEDA's and of the operator's objects, is told by its path."""
+    """The validation itself tells a field too many by its path, in KEDA's and the operator's objects too."""
     documents = helm.render(("oci-queue",), {"workload": {"strategy": {"tipe": "Recreate"}}})
     assert any("tipe" in problem for problem in schemas.problems(the(documents, "Deployment")))
     documents = helm.render(("oci-queue",), {"autoscaling": {"fallback": {"replica": 1}}})
@@ -111,7 +109,9 @@ def test_grace_is_pre_stop_and_drain_and_hand_back(helm: Helm) -> None:
     pod = worker_pod(helm.render(values=values))
     assert pod["terminationGracePeriodSeconds"] == 7 + 91 + 30
     assert pod["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 7}}}
-    assert worker_pod(helm.render(values={"terminationGracePeriodSeconds": 900}))["terminationGracePeriodSeconds"] == 900
+    assert (
+        worker_pod(helm.render(values={"terminationGracePeriodSeconds": 900}))["terminationGracePeriodSeconds"] == 900
+    )
 
 
 def test_what_runs_in_a_pod_can_write_only_to_volumes(helm: Helm) -> None:
@@ -140,7 +140,9 @@ def test_the_model_is_fetched_before_and_the_worker_starts_offline(helm: Helm) -
     assert offline({"modelCache": {"fetch": {"enabled": False}}}) == (False, False)
     assert offline(BAKED) == (False, True)
     assert offline({"config": {"model": {"name": "fake"}}}) == (False, False)
-    fetcher = worker_pod(helm.render(values={"modelCache": {"fetch": {"from": "oci://models@ns/"}}}))["initContainers"][0]
+    fetcher = worker_pod(helm.render(values={"modelCache": {"fetch": {"from": "oci://models@ns/"}}}))["initContainers"][
+        0
+    ]
     assert fetcher["args"] == ["--from", "oci://models@ns/"]
 
 
@@ -200,7 +202,9 @@ def test_pods_get_a_token_only_for_workload_identity(helm: Helm) -> None:
 
 def test_the_network_policy_lets_out_what_config_names(helm: Helm) -> None:
     def ports(files: tuple[str, ...], values: Document) -> set[int]:
-        egress = the(helm.render(files, {**values, "networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]["egress"]
+        egress = the(helm.render(files, {**values, "networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"][
+            "egress"
+        ]
         return {port["port"] for rule in egress for port in rule["ports"]}
 
     assert ports((), {}) == {53, 443}

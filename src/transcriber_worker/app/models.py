@@ -19,8 +19,8 @@ from transcriber_worker.storage.base import ConditionFailed, ObjectNotFound, Obj
 def fetch_model(settings: Settings, mirror: str | None, progress: Progress) -> ModelFiles:
     """Fetch and verify the model's files, unless the cache has them already.
 
-    `mirror`: prefix in a store whose folders are named like the models, such as oci://models@namespace/whisper/; without
-    it wherever `model.source` says. Raises `WorkerBroken` with what to do, and `InvalidUri` for a prefix that is none.
+    `mirror`: prefix in a store whose folders are named like the models, such as oci://models@namespace/; without it
+    wherever `model.source` says. Raises `WorkerBroken` with what to do, and `InvalidUri` for a prefix that is none.
     """
     # A worker that never fetches gets its model from here, with the same settings.
     chosen = settings.model.model_copy(update={"offline": False})
@@ -42,5 +42,7 @@ def _copy(store: ObjectStore, mirror: str, name: str, model: NamedModel, folder:
         uri = prefix(mirror).child(f"{name}/{file}")
         try:
             store.download(uri, folder / file, etag=store.head(uri).etag)
-        except (ObjectNotFound, ConditionFailed, EnvironmentDown, RejectJob, RetryJob) as error:
-            raise SourceFailed(f"{uri}: {error or type(error).__name__}") from error
+        except ObjectNotFound as error:
+            raise SourceFailed(f"{uri}: it is not there, or may not be seen") from error
+        except (ConditionFailed, EnvironmentDown, RejectJob, RetryJob) as error:
+            raise SourceFailed(f"{uri}: {error}") from error

@@ -15,7 +15,7 @@ def add_commands(commands: Commands) -> None:
         "--from",
         dest="mirror",
         metavar="PREFIX",
-        help="where folders named like the models lie, such as oci://models@namespace/; default: what model.source says",
+        help="where folders named like the models lie, such as oci://models@namespace/; default: as model.source says",
     )
     command.set_defaults(command=_fetch_model)
 

@@ -22,7 +22,7 @@ from transcriber_worker.observability.health_server import HealthServer
 from transcriber_worker.observability.labels import WorkerState
 from transcriber_worker.observability.metrics import Metrics
 
-COMMANDS = ["run", "healthcheck", "submit", "status", "cancel", "check-config", "demo", "bench",
+COMMANDS = ["run", "healthcheck", "submit", "status", "cancel", "check-config", "fetch-model", "demo", "bench",
             "queue-exporter", "dlq", "dlq list", "dlq show", "dlq redrive"]  # fmt: skip
 WITH_CONFIG = [["run"], ["healthcheck"], ["submit", "a.wav"], ["status"], ["cancel", "x"], ["check-config"],
                ["dlq", "list"], ["dlq", "show", "x"], ["dlq", "redrive", "x"]]  # fmt: skip

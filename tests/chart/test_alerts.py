@@ -1,0 +1,246 @@
+"""The alerts, evaluated by the real promtool: each fires when it should, and nothing else does."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.exported import SERIES, problems
+from tests.chart.tools import PROJECT, Helm, the
+
+STEP_MIN = 5
+BEFORE, AFTER = 24 * 60 // STEP_MIN, 2 * 60 // STEP_MIN
+"""Steps: a day that goes well, then two hours in which something may not."""
+END = f"{(BEFORE + AFTER) * STEP_MIN}m"
+
+HEALTHY: Mapping[str, str] = {
+    'transcriber_jobs_finished_total{outcome="completed"}': "rate 1",
+    'transcriber_jobs_finished_total{outcome="retried"}': "rate 0.01",
+    'transcriber_jobs_finished_total{outcome="dead_lettered"}': "rate 0",
+    'transcriber_dead_letters_total{reason="media_unreadable"}': "rate 0",
+    "transcriber_attempts_total": "rate 1",
+    "transcriber_redeliveries_total": "rate 0.01",
+    "transcriber_crash_takeovers_total": "rate 0",
+    "transcriber_no_speech_jobs_total": "rate 0.02",
+    "transcriber_words_total": "rate 120",
+    "transcriber_speech_seconds_total": "rate 50",
+    'transcriber_stage_seconds_count{stage="announce"}': "rate 1",
+    'transcriber_stage_seconds_count{stage="settle"}': "rate 1",
+    "transcriber_lease_renewals_total": "rate 3",
+    "transcriber_lease_renewal_failures_total": "rate 0.01",
+    "transcriber_broker_rebalances_total": "rate 0",
+    "transcriber_broker_lost_messages_total": "rate 0",
+    "transcriber_last_progress_timestamp_seconds": "rate 60",
+    "transcriber_oldest_message_age_seconds": "level 100",
+    "transcriber_backlog_known": "level 1",
+    "transcriber_backlog_waiting_messages": "level 3",
+    "transcriber_backlog_in_flight_messages": "level 2",
+    "transcriber_backlog_dead_letters": "level 0",
+    "transcriber_sources_down": "level 0",
+    'transcriber_intake_paused{reason="broker"}': "level 0",
+    'transcriber_intake_paused{reason="credentials"}': "level 0",
+    'transcriber_gpu_utilisation_ratio{gpu="0"}': "level 0.8",
+    "transcriber_batch_cap_rows": "level 16",
+    'transcriber_process_cpu_seconds_total{role="worker"}': "rate 30",
+}
+
+Scenario = tuple[str, Mapping[str, str], Mapping[str, str]]
+"""The alert that fires, what changes after the good day, further labels of the alert."""
+
+SCENARIOS: list[Scenario] = [
+    ("TranscriberBacklogTooOld", {"transcriber_oldest_message_age_seconds": "level 43300"}, {}),
+    ("TranscriberNoProgress", {"transcriber_last_progress_timestamp_seconds": "rate 0"}, {}),
+    ("TranscriberNoProgress", {"transcriber_last_progress_timestamp_seconds": "gone"}, {}),  # not one worker is there
+    ("TranscriberBacklogUnknown", {"transcriber_backlog_known": "level 0"}, {}),
+    ("TranscriberMessagesLost", {"transcriber_broker_lost_messages_total": "rate 1"}, {}),
+    ("TranscriberFailureRate", {'transcriber_jobs_finished_total{outcome="retried"}': "rate 0.5"}, {}),
+    ("TranscriberFailureRate", {'transcriber_jobs_finished_total{outcome="dead_lettered"}': "rate 0.5"}, {}),
+    (
+        "TranscriberDeadLetters",
+        {'transcriber_dead_letters_total{reason="media_unreadable"}': "rate 0.1"},
+        {"reason": "media_unreadable"},
+    ),
+    ("TranscriberQueueTookMessagesAway", {"transcriber_backlog_dead_letters": "rate 0.1"}, {}),
+    ("TranscriberRepeatedWork", {"transcriber_redeliveries_total": "rate 0.5"}, {}),
+    (
+        "TranscriberUnexpectedErrors",
+        {'transcriber_unexpected_errors_total{error="KeyError"}': "rate 0.1"},
+        {"error": "KeyError"},
+    ),
+    ("TranscriberNoSpeechJump", {"transcriber_no_speech_jobs_total": "rate 0.6"}, {}),
+    ("TranscriberFewWords", {"transcriber_words_total": "rate 1"}, {}),
+    ("TranscriberResultsUnannounced", {'transcriber_stage_seconds_count{stage="settle"}': "rate 0.8"}, {}),
+    (
+        "TranscriberIntakePaused",
+        {'transcriber_intake_paused{reason="credentials"}': "level 1"},
+        {"reason": "credentials"},
+    ),
+    ("TranscriberSourcesDown", {"transcriber_sources_down": "level 2"}, {}),
+    ("TranscriberLeaseRenewalFailures", {"transcriber_lease_renewal_failures_total": "rate 1"}, {}),
+    ("TranscriberRebalances", {"transcriber_broker_rebalances_total": "rate 0.5"}, {}),
+    ("TranscriberGpuIdle", {'transcriber_gpu_utilisation_ratio{gpu="0"}': "level 0.05"}, {}),
+    ("TranscriberBatchCapShrunk", {"transcriber_batch_cap_rows": "level 8"}, {"pod": "a"}),
+    ("TranscriberRestarts", {'transcriber_process_cpu_seconds_total{role="worker"}': "restarts"}, {"pod": "a"}),
+    ("TranscriberRestarts", {"transcriber_crash_takeovers_total": "rate 0.1"}, {}),
+]
+QUIET: dict[str, Mapping[str, str]] = {
+    "a day like any other": {},
+    "no work at night": {
+        **{name: "rate 0" for name, values in HEALTHY.items() if values.startswith("rate")},
+        "transcriber_backlog_waiting_messages": "level 0",
+        "transcriber_backlog_in_flight_messages": "level 0",
+        'transcriber_gpu_utilisation_ratio{gpu="0"}': "level 0",
+        'transcriber_process_cpu_seconds_total{role="worker"}': "rate 1",
+    },
+    "scaled to zero, and nothing left to do": {
+        **dict.fromkeys((name for name in HEALTHY if "backlog" not in name), "gone"),
+        "transcriber_backlog_waiting_messages": "level 0",
+        "transcriber_backlog_in_flight_messages": "level 0",
+    },
+    "a message older than a job takes, younger than half of the retention": {
+        "transcriber_oldest_message_age_seconds": "level 43100"
+    },
+    "a single failure": {'transcriber_jobs_finished_total{outcome="retried"}': "rate 0.03"},
+}
+
+
+def labelled(series: str) -> str:
+    """A worker's, or the exporter's, in its namespace."""
+    name, _, labels = series.partition("{")
+    own = labels.rstrip("}")
+    pod = "exporter" if "backlog" in name else "a"
+    return f'{name}{{namespace="transcription",pod="{pod}"{"," if own else ""}{own}}}'
+
+
+def values(before: str | None, after: str) -> str:
+    """Step by step, in promtool's notation; rates are given by the minute."""
+    day, reached = _stretch("gone" if before is None else before, 0.0, BEFORE)
+    return f"{day} {_stretch(after, reached, AFTER)[0]}"
+
+
+def _stretch(course: str, reached: float, steps: int) -> tuple[str, float]:
+    """So many values, and how far a counter has come."""
+    kind, _, number = course.partition(" ")
+    if kind == "gone":
+        return f"_x{steps}", reached
+    if kind == "restarts":
+        return " ".join(["1+30x2"] * (steps // 3)), reached
+    if kind == "level":
+        return f"{number}+0x{steps - 1}", reached
+    each = float(number) * STEP_MIN
+    return f"{reached + each}+{each}x{steps - 1}", reached + each * steps
+
+
+def series(changes: Mapping[str, str]) -> list[dict[str, str]]:
+    names = dict.fromkeys([*HEALTHY, *changes])
+    return [
+        {"series": labelled(name), "values": values(HEALTHY.get(name), changes.get(name, HEALTHY.get(name, "gone")))}
+        for name in names
+    ]
+
+
+@pytest.fixture(scope="module")
+def rules(helm: Helm) -> dict[str, Any]:
+    """The rules as the chart ships them."""
+    on = {"monitoring": {"rules": {"enabled": True, "retentionSeconds": 86400}}}
+    spec: dict[str, Any] = the(helm.render(values=on), "PrometheusRule")["spec"]
+    return spec
+
+
+@pytest.fixture(scope="module")
+def alerts(rules: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {rule["alert"]: rule for group in rules["groups"] for rule in group["rules"]}
+
+
+@pytest.fixture(scope="module")
+def rules_file(rules: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rules") / "rules.yaml"
+    path.write_text(yaml.safe_dump(rules))
+    return path
+
+
+def firing(promtool: str, rules_file: Path, changes: Mapping[str, str], expected: list[str]) -> None:
+    """Assert that at the end exactly these alerts fire; each as promtool writes a series of ALERTS."""
+    sampled = [{"labels": alert, "value": 1} for alert in expected]
+    asked = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": END, "exp_samples": sampled}
+    test = {"interval": f"{STEP_MIN}m", "input_series": series(changes), "promql_expr_test": [asked]}
+    tests = rules_file.with_name("tests.yaml")
+    tests.write_text(
+        yaml.safe_dump({"rule_files": [rules_file.name], "evaluation_interval": f"{STEP_MIN}m", "tests": [test]})
+    )
+    done = subprocess.run([promtool, "test", "rules", tests], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("alert", "changes", "labels"), SCENARIOS, ids=[f"{n}-{one[0]}" for n, one in enumerate(SCENARIOS)]
+)
+def test_it_fires_alone(
+    promtool: str,
+    rules_file: Path,
+    alerts: dict[str, dict[str, Any]],
+    alert: str,
+    changes: Mapping[str, str],
+    labels: Mapping[str, str],
+) -> None:
+    every = {
+        "alertname": alert,
+        "alertstate": "firing",
+        "namespace": "transcription",
+        **alerts[alert]["labels"],
+        **labels,
+    }
+    text = ", ".join(f'{name}="{value}"' for name, value in sorted(every.items()))
+
+    firing(promtool, rules_file, changes, [f"ALERTS{{{text}}}"])
+
+
+@pytest.mark.parametrize("changes", QUIET.values(), ids=QUIET)
+def test_nobody_is_paged_for_nothing(promtool: str, rules_file: Path, changes: Mapping[str, str]) -> None:
+    firing(promtool, rules_file, changes, [])
+
+
+def test_promtool_accepts_them(promtool: str, rules_file: Path) -> None:
+    done = subprocess.run([promtool, "check", "rules", rules_file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_has_its_scenario(alerts: dict[str, dict[str, Any]]) -> None:
+    assert set(alerts) == {alert for alert, _, _ in SCENARIOS}
+
+
+def test_they_ask_for_what_is_exported(alerts: dict[str, dict[str, Any]]) -> None:
+    assert {name: problems(rule["expr"]) for name, rule in alerts.items() if problems(rule["expr"])} == {}
+
+
+def test_the_scenarios_are_of_what_is_exported() -> None:
+    for name in [*HEALTHY, *(name for _, changes, _ in SCENARIOS for name in changes)]:
+        assert problems(name) == [], name
+        assert name.partition("{")[0] in SERIES
+
+
+def test_every_alert_has_its_section_in_the_runbook(alerts: dict[str, dict[str, Any]]) -> None:
+    page = (PROJECT / "docs" / "operations.md").read_text()
+    anchors = {
+        re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", page, re.M)
+    }
+    for name, rule in alerts.items():
+        assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{name.lower()}"
+        assert name.lower() in anchors, name
+
+
+def test_the_selector_scopes_every_rule(helm: Helm) -> None:
+    def expressions(selector: str | None) -> list[str]:
+        on = {"monitoring": {"rules": {"enabled": True, "selector": selector}}}
+        groups = the(helm.render(values=on), "PrometheusRule")["spec"]["groups"]
+        return [rule["expr"] for group in groups for rule in group["rules"]]
+
+    for given, wanted in ((None, 'namespace="transcription"'), ('cluster="x"', 'cluster="x"')):
+        for expression in expressions(given):
+            assert expression.count(wanted) == len(re.findall(r"transcriber_\w+", expression)), expression
+    assert not any("namespace=" in expression for expression in expressions(""))
