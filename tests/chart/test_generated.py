@@ -19,7 +19,7 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 
 @pytest.mark.parametrize("script", ["gen-chart.py", "gen-dashboard.py"])
 def test_schema_table_and_dashboard_are_current(script: str) -> None:
-    command = [sys.executable, PROJECT / "scripts" / script, "--check"]
+    command = [sys.executable, str(PROJECT / "scripts" / script), "--check"]
 
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
 
