@@ -69,6 +69,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
                                   "config.storage.output /transcripts does not lie on the data volume"),
     "spool that does not last": ({"config": {"broker": {"directory": {"path": "/spool"}}}},
                                  "config.broker.directory.path /spool does not lie on the data volume"),
+    "probes that can't ask": ({"config": {"observability": {"http_host": "127.0.0.1"}}},
+                              "config.observability.http_host 127.0.0.1 is heard inside the pod only"),
     "no port": ({"config": {"observability": {"http_port": 0}}}, "config.observability.http_port 0"),
     "no port of the exporter": (kafka(config={"exporter": {"http_port": 0}}), "config.exporter.http_port 0"),
     "cuda without a GPU": ({"config": {"model": {"device": "cuda"}}, "resources": {"limits": {"nvidia.com/gpu": None}}},
@@ -112,6 +114,10 @@ def test_all_that_is_wrong_is_told_at_once(helm: Helm) -> None:
         {"terminationGracePeriodSeconds": 330},
         {"config": {"storage": {"output": "file:///data/out/"}}},
         {"scratch": {"size": "20Gi"}},
+        {
+            "config": {"model": {"device": "cuda"}},
+            "resources": {"limits": {"nvidia.com/gpu": None, "nvidia.com/mig-2g.20gb": 1}},
+        },
     ],
 )
 def test_what_just_fits_is_not_refused(helm: Helm, values: dict[str, Any]) -> None:

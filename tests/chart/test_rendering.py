@@ -1,6 +1,7 @@
 """The chart over every sensible combination of value files: what comes out is valid, and what the files say."""
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,8 +45,17 @@ def test_every_value_file_is_combined() -> None:
     assert {path.stem for path in CONFIGMAPS.glob("*.yaml")} == {*BROKERS, *PROFILES} - {None}
 
 
-def test_lint_finds_nothing(helm: Helm) -> None:
-    assert "0 chart(s) failed" in helm.run("lint", "--strict", str(CHART))
+@pytest.mark.parametrize("files", COMBINATIONS, ids="+".join)
+def test_lint_finds_nothing(helm: Helm, files: tuple[str, ...]) -> None:
+    named = [word for name in files for word in ("-f", str(CONFIGMAPS / f"{name}.yaml"))]
+    assert "0 chart(s) failed" in helm.run("lint", "--strict", str(CHART), *named)
+
+
+@pytest.mark.parametrize("version", [schemas.OLDEST, schemas.NEWEST])
+def test_it_is_packaged_and_installed_from_the_package(helm: Helm, tmp_path: Path, version: str) -> None:
+    helm.run("package", str(CHART), "--destination", str(tmp_path))
+    (package,) = tmp_path.glob("*.tgz")
+    assert "kind: Deployment" in helm.run("template", "calls", str(package), "--kube-version", version)
 
 
 @pytest.mark.parametrize("files", COMBINATIONS, ids="+".join)

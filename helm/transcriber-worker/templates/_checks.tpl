@@ -144,12 +144,17 @@
 {{- if not $config.observability.http_port }}
 {{- $found = append $found "config.observability.http_port 0 leaves nothing for the probes to ask: set a port" }}
 {{- end }}
+{{- range $name, $host := dict "config.observability.http_host" $config.observability.http_host "config.exporter.http_host" $config.exporter.http_host }}
+{{- if or (hasPrefix "127." $host) (has $host (list "localhost" "::1")) }}
+{{- $found = append $found (printf "%s %s is heard inside the pod only, and the probes come from outside: leave it out" $name $host) }}
+{{- end }}
+{{- end }}
 {{- if and (include "worker.exports" .) (not $config.exporter.http_port) }}
 {{- $found = append $found "config.exporter.http_port 0 is no port that a Service can name: set one" }}
 {{- end }}
 {{- $gpus := 0 }}
 {{- range $name, $count := .Values.resources.limits }}
-{{- if contains "gpu" $name }}{{ $gpus = add $gpus (int $count) }}{{ end }}
+{{- if regexMatch "gpu|/mig-" $name }}{{ $gpus = add $gpus (int $count) }}{{ end }}
 {{- end }}
 {{- if and (eq $config.model.device "cuda") (not $gpus) }}
 {{- $found = append $found "config.model.device cuda needs a GPU: set resources.limits (nvidia.com/gpu: 1)" }}

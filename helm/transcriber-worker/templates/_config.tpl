@@ -17,8 +17,8 @@ oci: {auth: auto, object_storage_endpoint: null}
 storage: {output: transcripts, state: null, uploads: null, allowed_sources: [], allowed_outputs: [], max_source_bytes: 4294967296}
 model: {name: base, cache_dir: .models, device: auto}
 worker: {id: null, max_scratch_bytes: 21474836480, scratch_dir: /tmp/transcriber-scratch, drain_s: 300, exit_when_idle_s: 5}
-observability: {http_port: 9090}
-exporter: {http_port: 9100}
+observability: {http_host: 0.0.0.0, http_port: 9090}
+exporter: {http_host: 0.0.0.0, http_port: 9100}
 {{- end }}
 
 {{/* The configuration as the worker will see it, as far as the chart needs it. */}}
