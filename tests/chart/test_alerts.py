@@ -40,6 +40,7 @@ HEALTHY: Mapping[str, str] = {
     "transcriber_backlog_waiting_messages": "level 3",
     "transcriber_backlog_in_flight_messages": "level 2",
     "transcriber_backlog_dead_letters": "level 0",
+    "transcriber_jobs_in_flight": "level 2",
     "transcriber_sources_down": "level 0",
     'transcriber_intake_paused{reason="broker"}': "level 0",
     'transcriber_intake_paused{reason="credentials"}': "level 0",
@@ -56,6 +57,7 @@ SCENARIOS: list[Scenario] = [
     ("TranscriberNoProgress", {"transcriber_last_progress_timestamp_seconds": "rate 0"}, {}),
     ("TranscriberNoProgress", {"transcriber_last_progress_timestamp_seconds": "gone"}, {}),  # not one worker is there
     ("TranscriberBacklogUnknown", {"transcriber_backlog_known": "level 0"}, {}),
+    ("TranscriberBacklogUnknown", {"transcriber_backlog_known": "gone"}, {}),  # the exporter is not there
     ("TranscriberMessagesLost", {"transcriber_broker_lost_messages_total": "rate 1"}, {}),
     ("TranscriberFailureRate", {'transcriber_jobs_finished_total{outcome="retried"}': "rate 0.5"}, {}),
     ("TranscriberFailureRate", {'transcriber_jobs_finished_total{outcome="dead_lettered"}': "rate 0.5"}, {}),
@@ -93,6 +95,7 @@ QUIET: dict[str, Mapping[str, str]] = {
         **{name: "rate 0" for name, values in HEALTHY.items() if values.startswith("rate")},
         "transcriber_backlog_waiting_messages": "level 0",
         "transcriber_backlog_in_flight_messages": "level 0",
+        "transcriber_jobs_in_flight": "level 0",
         'transcriber_gpu_utilisation_ratio{gpu="0"}': "level 0",
         'transcriber_process_cpu_seconds_total{role="worker"}': "rate 1",
     },
@@ -103,6 +106,10 @@ QUIET: dict[str, Mapping[str, str]] = {
     },
     "a message older than a job takes, younger than half of the retention": {
         "transcriber_oldest_message_age_seconds": "level 43100"
+    },
+    "a trickle on Kafka, whose lag counts what is in work": {
+        "transcriber_jobs_in_flight": "level 3",
+        'transcriber_gpu_utilisation_ratio{gpu="0"}': "level 0.05",
     },
     "a single failure": {'transcriber_jobs_finished_total{outcome="retried"}': "rate 0.03"},
 }

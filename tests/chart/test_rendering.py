@@ -125,12 +125,26 @@ def test_grace_is_pre_stop_and_drain_and_hand_back(helm: Helm) -> None:
 
 
 def test_what_runs_in_a_pod_can_write_only_to_volumes(helm: Helm) -> None:
-    for document in helm.render(("kafka-managed",), ALL_ON):
-        pod = document["spec"].get("template", document).get("spec", {}) if "spec" in document else {}
-        for container in [*pod.get("containers", []), *pod.get("initContainers", [])]:
-            assert container["securityContext"]["readOnlyRootFilesystem"] is True, document["kind"]
+    documents = helm.render(("kafka-managed",), ALL_ON)
+    exporter = the(documents, "Deployment", "-exporter")["spec"]["template"]["spec"]
+    pods = [worker_pod(documents), exporter, the(documents, "Pod", "-test")["spec"]]
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True, container["name"]
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-            assert pod["securityContext"]["runAsNonRoot"] is True
+
+
+def test_notes_say_how_to_see_it_work(helm: Helm) -> None:
+    def notes(values: str) -> str:
+        files = ["-f", str(CONFIGMAPS / "oci-queue.yaml"), "--set", values]
+        text = helm.run("install", "calls", str(CHART), "--dry-run=client", *files)
+        return text.partition("NOTES:")[2]
+
+    assert "helm test -n default calls" in notes("autoscaling.minReplicas=1")
+    assert "takes minutes" not in notes("autoscaling.minReplicas=1")
+    assert "takes minutes" in notes("autoscaling.minReplicas=0")
+    assert "helm test has nothing to submit" in notes("config.storage.uploads=null")
 
 
 def test_a_rollout_needs_no_spare_gpu_and_a_drain_takes_one_worker(helm: Helm) -> None:
