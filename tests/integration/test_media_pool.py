@@ -263,9 +263,10 @@ def an_hour(folder: Path, name: str) -> Path:
     return long_silence(folder / name, 3600.0)
 
 
-def known_long(pool: MediaPool, path: Path) -> Opening:
-    """A long file that was opened in the reserved place and waits for another."""
-    seen: set[int] = set(pool.child_pids())
+def known_long(pool: MediaPool, path: Path, *, beside: int) -> Opening:
+    """A long file that was opened in the reserved place and waits for another; so many are being read `beside` it."""
+    until(lambda: len(pool.child_pids()) == beside + 1)
+    seen = set(pool.child_pids())
     opening = Opening(pool, path)
     # The process spawned ahead opens it and ends.
     until(lambda: bool(seen - set(pool.child_pids())) and opening.waits)
@@ -275,7 +276,7 @@ def known_long(pool: MediaPool, path: Path) -> Opening:
 def test_a_clip_is_read_while_long_files_have_all_the_places(tmp_path: Path) -> None:
     with a_pool(MediaSettings(processes=2)) as pool:
         first, second = (pool.open(request(an_hour(tmp_path, name))) for name in ("1", "2"))
-        third = known_long(pool, an_hour(tmp_path, "3"))
+        third = known_long(pool, an_hour(tmp_path, "3"), beside=2)
         for _ in range(2):
             with pool.open(request(GOOD)) as clip:
                 assert len(list(clip.windows())) == 1
@@ -311,7 +312,7 @@ def test_a_file_longer_than_its_header_says_makes_way_and_loses_nothing(tmp_path
             assert stream.info.duration_s == pytest.approx(10.0, abs=0.1)
             wanted = list(stream.windows())
         long = pool.open(request(an_hour(tmp_path, "long")))
-        lying = known_long(pool, liar)
+        lying = known_long(pool, liar, beside=1)
         with pool.open(request(GOOD)) as clip:
             assert len(list(clip.windows())) == 1
         long.__exit__()
@@ -325,7 +326,7 @@ def test_a_file_longer_than_its_header_says_makes_way_and_loses_nothing(tmp_path
 def test_no_more_long_files_are_read_at_once_than_allowed(tmp_path: Path) -> None:
     with a_pool(MediaSettings(processes=1)) as pool:
         first = pool.open(request(an_hour(tmp_path, "1")))
-        second, third = (known_long(pool, an_hour(tmp_path, name)) for name in ("2", "3"))
+        second, third = (known_long(pool, an_hour(tmp_path, name), beside=1) for name in ("2", "3"))
         third.cancel.cancel(JobCancelled("while it waited"))
         third.over()
         assert isinstance(third.error, JobCancelled)
@@ -339,7 +340,7 @@ def test_no_more_long_files_are_read_at_once_than_allowed(tmp_path: Path) -> Non
 def test_closing_the_pool_sends_away_who_waits(tmp_path: Path) -> None:
     with a_pool(MediaSettings(processes=1)) as pool:
         first = pool.open(request(an_hour(tmp_path, "1")))
-        waiting = known_long(pool, an_hour(tmp_path, "2"))
+        waiting = known_long(pool, an_hour(tmp_path, "2"), beside=1)
         pool.close()
         waiting.over()
         assert isinstance(waiting.error, RetryJob)
