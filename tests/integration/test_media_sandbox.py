@@ -1,6 +1,7 @@
 """What the kernel holds a reader process to."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.domain.job import MediaOptions
 from transcriber_worker.media.base import MediaRequest
 from transcriber_worker.media.pool import MediaPool
+from transcriber_worker.observability import events
 from transcriber_worker.settings import MediaSettings
 
 CANARY = "canary-6f1d"
@@ -153,6 +155,20 @@ def test_what_the_pool_says_of_its_protections_is_so(reader: tuple[MediaPool, ps
     assert ("system_call_filter" in pool.protections) == (status["Seccomp"] == "2")
     other_network = Path(f"/proc/{process.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
     assert ("no_network" in pool.protections) == other_network
+
+
+def test_the_log_says_once_which_protections_hold(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    source = long_silence(tmp_path / "source", 1.0)
+    pool = MediaPool(MediaSettings(), SLABS, 2, SystemClock())
+    for _ in range(2):
+        with pool.open(MediaRequest(source, MediaOptions(), CancelToken())):
+            pass
+    pool.close()
+
+    logged = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    (told,) = [line for line in logged if line["event"] == events.MEDIA_SANDBOX.name]
+    assert tuple(name for name in events.MEDIA_SANDBOX.fields if told[name]) == pool.protections
 
 
 def test_this_machine_can_show_both_protections(reader: tuple[MediaPool, psutil.Process, Path]) -> None:

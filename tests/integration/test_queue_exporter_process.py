@@ -1,6 +1,5 @@
 """`queue-exporter` as a process of its own, beside a spool that others work on."""
 
-import http.client
 import json
 import os
 import signal
@@ -8,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 import yaml
 
 from tests.builders import make_settings, settings_fields
-from tests.chaos.deployment import until
+from tests.chaos.processes import free_port, probe, until
 from transcriber_worker.brokers.directory import DirectoryBroker
 from transcriber_worker.cli.exits import ExitCode
 from transcriber_worker.domain.clock import SystemClock
@@ -52,15 +51,7 @@ class Exporter:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body; 0 where nobody listens."""
-        connection = http.client.HTTPConnection(LOCALHOST, self.port, timeout=PATIENCE_S)
-        with suppress(OSError):
-            connection.request("GET", path)
-            response = connection.getresponse()
-            answer = response.status, response.read().decode()
-            connection.close()
-            return answer
-        connection.close()
-        return 0, ""
+        return probe(self.port, path)
 
     def backlog(self) -> Any:
         """None while it is not known."""
@@ -69,11 +60,6 @@ class Exporter:
 
     def events(self) -> list[str]:
         return [json.loads(line)["event"] for line in self.log.read_text().splitlines()]
-
-
-def free_port() -> int:
-    with socket.create_server((LOCALHOST, 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @contextmanager

@@ -97,7 +97,7 @@ class Backlog:
     in_flight: int
     """With a worker, not settled. Where a broker can't tell them apart they count as waiting."""
     dead_letters: int | None = None
-    """None where it can't be told."""
+    """What the service itself has put aside, past every worker; None where it does no such thing."""
 
 
 class BacklogReader(Protocol):

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from transcriber_worker.brokers.directory_layout import Entry, Spool, printable, timed, timed_entry
+from transcriber_worker.brokers.directory_layout import Entry, Spool, timed, timed_entry
 from transcriber_worker.domain.clock import Clock
-from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.domain.uri import ObjectUri, printable
 from transcriber_worker.files.durable import sync_directory
 
 LONGEST_NAME_BYTES = 240

@@ -30,7 +30,6 @@ class DirectoryBacklog:
             return Backlog(
                 waiting=waiting + delayed + len(leases) - held,  # a lease that ended comes back with the next look
                 in_flight=held,
-                dead_letters=sum(1 for path in self._spool.dead.iterdir() if path.suffix == ".json"),
             )
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from typing import Self
 from urllib.parse import unquote
 
 from transcriber_worker.domain.errors import EnvironmentDown, PauseReason
+from transcriber_worker.domain.uri import printable
 from transcriber_worker.files.durable import sync_directory, write_synced
 
 LABEL_BYTES = 120
@@ -149,11 +150,6 @@ def spool_errors() -> Iterator[None]:
         yield
     except OSError as error:
         raise EnvironmentDown(f"the spool can't be used: {error}", PauseReason.BROKER) from error
-
-
-def printable(name: str) -> str:
-    """`name` with control characters and bytes that are no UTF-8 as %XX, so that a URI can carry it."""
-    return re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", name)
 
 
 def _escaped(label: str) -> str:

@@ -3,11 +3,11 @@ do."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from transcriber_worker import __version__
-from transcriber_worker.cli import bench, configs, demo, jobs, letters, models, queue_exporter, service
+from transcriber_worker.cli import bench, configs, demo, jobs, letters, models, queue_exporter, service, submit
 from transcriber_worker.cli.exits import ExitCode
 from transcriber_worker.domain.errors import EnvironmentDown, RejectJob, RetryJob, WorkerBroken
 from transcriber_worker.pipeline.records import BrokenRecord
@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"transcriber-worker {__version__}")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (service, jobs, letters, configs, models, queue_exporter, demo, bench):
+    for module in (service, submit, jobs, letters, configs, models, queue_exporter, demo, bench):
         module.add_commands(commands)
     return root
 
@@ -29,8 +29,13 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The entry point; exits with one of `ExitCode`."""
     chosen = parser().parse_args(arguments)
+    exit_with(lambda: chosen.command(chosen))
+
+
+def exit_with(command: Callable[[], int]) -> NoReturn:
+    """Exit as a command ends: with its code, or the one of what it raised, told in one line."""
     try:
-        code = chosen.command(chosen)
+        code = command()
     except configs.BadConfig as error:
         _complain(str(error))
         code = ExitCode.CONFIG

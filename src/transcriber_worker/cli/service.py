@@ -9,6 +9,7 @@ import sys
 from transcriber_worker.cli.configs import Commands, add_config_option, settings_of
 from transcriber_worker.cli.exits import ExitCode
 from transcriber_worker.domain.errors import EnvironmentDown, WorkerBroken
+from transcriber_worker.settings import ExporterSettings, ObservabilitySettings
 
 
 def add_commands(commands: Commands) -> None:
@@ -20,6 +21,7 @@ def add_commands(commands: Commands) -> None:
     check = commands.add_parser("healthcheck", help="ask a running worker's /livez, or with --ready its /readyz")
     add_config_option(check)
     check.add_argument("--ready", action="store_true", help="ask whether it takes work, not only whether it lives")
+    check.add_argument("--exporter", action="store_true", help="ask a running queue-exporter instead")
     check.set_defaults(command=_healthcheck)
 
 
@@ -53,9 +55,10 @@ def _run(chosen: argparse.Namespace) -> ExitCode:
 def _healthcheck(chosen: argparse.Namespace) -> ExitCode:
     from transcriber_worker.observability.health_server import probe
 
-    settings = settings_of(chosen).observability
+    section = "exporter" if chosen.exporter else "observability"
+    settings: ObservabilitySettings | ExporterSettings = getattr(settings_of(chosen), section)
     if not settings.http_port:
-        sys.stderr.write("observability.http_port is 0: this worker serves no probes\n")
+        sys.stderr.write(f"{section}.http_port is 0: there is no port to ask\n")
         return ExitCode.UNHEALTHY
     # A server that listens on every address is asked on this machine's own.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.http_host, settings.http_host)  # noqa: S104

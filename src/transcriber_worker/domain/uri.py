@@ -105,6 +105,11 @@ class ObjectUri:
         return f"{self.scheme}://{self.authority}/{key}"
 
 
+def printable(name: str) -> str:
+    """`name` with control characters and bytes that are no UTF-8 as %XX, so that a URI can carry it."""
+    return _CONTROL.sub(lambda found: f"%{ord(found[0]) & 0xFF:02X}", name)
+
+
 def redacted(text: str) -> str:
     """`text` fit for logs and events: any URL but oci:// and file:// may carry access tokens in its path, its query or
     before its host, so only its scheme and host stay."""

@@ -14,6 +14,8 @@ from transcriber_worker.media.places import STOPPING, Places
 from transcriber_worker.media.process import ReaderProcess
 from transcriber_worker.media.protocol import max_payload_bytes
 from transcriber_worker.media.stream import ReaderStream
+from transcriber_worker.observability import events
+from transcriber_worker.observability.logging import emit
 from transcriber_worker.settings import MediaSettings
 
 
@@ -82,10 +84,17 @@ class MediaPool:
         except OSError as error:
             raise RetryJob(f"The media reader could not be started: {error.strerror}.") from error
         try:
-            self._protections = process.wait_ready().protections
+            protections = process.wait_ready().protections
         except BaseException:
             self._end(process)
             raise
+        if self._protections is None:
+            emit(
+                events.MEDIA_SANDBOX,
+                no_network="no_network" in protections,
+                system_call_filter="system_call_filter" in protections,
+            )
+        self._protections = protections
         return process
 
     def _start_process(self) -> ReaderProcess:

@@ -101,13 +101,12 @@ def test_the_backlog_is_what_waits_and_what_a_worker_has(
 
     assert served.backlog() == (
         200,
-        {"backlog": 3, "waiting": 2, "in_flight": 1, "dead_letters": 0, "age_s": 2.5},
+        {"backlog": 3, "waiting": 2, "in_flight": 1, "dead_letters": None, "age_s": 2.5},
     )
     assert served.gauges() == {
         "transcriber_backlog_known": 1,
         "transcriber_backlog_waiting_messages": 2,
         "transcriber_backlog_in_flight_messages": 1,
-        "transcriber_backlog_dead_letters": 0,
         "transcriber_backlog_age_seconds": 2.5,
     }
     assert served.get("/readyz")[0] == 200
@@ -145,13 +144,13 @@ def test_figures_outlive_a_short_outage_and_no_long_one(
     assert served.backlog()[0] == 200
 
 
-def test_a_count_that_the_broker_does_not_tell_is_absent(clock: ManualClock) -> None:
-    served = Served(Reader(lambda: Backlog(waiting=7, in_flight=0)), clock)
+def test_what_the_broker_itself_put_aside_is_told(clock: ManualClock) -> None:
+    served = Served(Reader(lambda: Backlog(waiting=7, in_flight=0, dead_letters=2)), clock)
     with served.server:
         served.exporter.look()
 
-        assert served.backlog()[1]["dead_letters"] is None
-        assert BacklogMetrics.DEAD_LETTERS.name not in served.gauges()
+        assert served.backlog()[1]["dead_letters"] == 2
+        assert served.gauges()[BacklogMetrics.DEAD_LETTERS.name] == 2
 
 
 @pytest.mark.parametrize("answer", [{"waiting": None, "in_flight": 0}, {"waiting": 1, "in_flight": -1}])
