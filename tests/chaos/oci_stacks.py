@@ -23,6 +23,7 @@ from transcriber_worker.domain.uri import ObjectUri
 
 LEASE_S = 6.0
 """Of the queue at least five; and the store tells its time in whole seconds."""
+PARTITIONS = 12
 _SESSION_S = 3.0
 _ANSWER_S = 10.0
 """A client that was just made must find the group's coordinator first."""
@@ -185,7 +186,7 @@ class KafkaStack(EmulatedStore):
     name = "kafka"
     modules: Sequence[str] = (*EmulatedStore.modules, "confluent_kafka", "transcriber_worker.brokers.kafka")
 
-    def __init__(self, root: Path, emulator: Emulator, kafka: KafkaServer, partitions: int = 12) -> None:
+    def __init__(self, root: Path, emulator: Emulator, kafka: KafkaServer, partitions: int = PARTITIONS) -> None:
         super().__init__(root, emulator)
         self.broker: Server = kafka
         self._kafka = kafka

@@ -26,6 +26,16 @@ class Server(Protocol):
         ...
 
 
+@contextmanager
+def dead(server: Server) -> Iterator[None]:
+    """It dies, and after the block it is back."""
+    server.kill()
+    try:
+        yield
+    finally:
+        server.restart()
+
+
 class Stack(Protocol):
     """One deployment's broker and store. What it tells, it reads past the product's own adapters where it can."""
 

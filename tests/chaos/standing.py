@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from tests.chaos.oci_stacks import KafkaStack, QueueStack
+from tests.chaos.oci_stacks import PARTITIONS, KafkaStack, QueueStack
 from tests.chaos.stacks import DirectoryStack, Stack
 from tests.kafka_server import KafkaServer, kafka_server
 from tests.oci_emulator.client import emulator
@@ -15,7 +15,10 @@ DIRECTORY_LEASE_S = 3.0
 
 @contextmanager
 def standing(
-    name: str, root: Path, kafka: Callable[[], AbstractContextManager[KafkaServer]] = kafka_server
+    name: str,
+    root: Path,
+    kafka: Callable[[], AbstractContextManager[KafkaServer]] = kafka_server,
+    partitions: int = PARTITIONS,
 ) -> Iterator[Stack]:
     """A stack whose servers run until the block ends. `kafka`: asked for only where it is needed."""
     if name == "directory":
@@ -26,4 +29,4 @@ def standing(
             yield QueueStack(root, emu)
         else:
             with kafka() as server:
-                yield KafkaStack(root, emu, server)
+                yield KafkaStack(root, emu, server, partitions)

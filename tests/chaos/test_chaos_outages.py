@@ -1,15 +1,14 @@
 """A dependency that is down for longer than any lease and any bound of attempts costs no job anything."""
 
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.deployment import BRIEF, Deployment, deployed, until
 from tests.chaos.nursery import Nursery
-from tests.chaos.stacks import Server, Stack
+from tests.chaos.stacks import Stack, dead
 from tests.chaos.verdicts import assert_all_done
 from tests.chaos.worker_under_test import Plan
 from transcriber_worker.domain.job import Job
@@ -26,15 +25,6 @@ OUTAGES = [
     ("oci_queue", "credentials"),
 ]
 """By stack; a directory asks for no credentials."""
-
-
-@contextmanager
-def dead(server: Server) -> Iterator[None]:
-    server.kill()
-    try:
-        yield
-    finally:
-        server.restart()
 
 
 def outage_of(part: str, stack: Stack) -> AbstractContextManager[None]:

@@ -46,6 +46,8 @@ FIELDS: dict[str, str] = {
     "device": "cpu or cuda",
     "compute_type": "CTranslate2 compute type",
     "load_s": "seconds to load and warm up",
+    "no_network": "whether media children have no network",
+    "system_call_filter": "whether media children may only compute and read what is open",
     "max_jobs_in_flight": "jobs claimed at once",
     "reason": "short code, a metric label",
     "message": "for a human",
@@ -102,6 +104,12 @@ MODEL_LOADED = LogEvent(
     "info",
     "The model is loaded, verified and warm.",
     ("engine", "model", "model_sha256", "device", "compute_type", "load_s"),
+)
+MEDIA_SANDBOX = LogEvent(
+    "media.sandbox",
+    "info",
+    "The first media child is ready: which of the protections that a kernel may lack hold here (SECURITY.md).",
+    ("no_network", "system_call_filter"),
 )
 WORKER_READY = LogEvent("worker.ready", "info", "The intake is open.", ("max_jobs_in_flight",))
 WORKER_PAUSED = LogEvent(

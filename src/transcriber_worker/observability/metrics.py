@@ -63,6 +63,10 @@ class Metrics:
         "transcriber_crash_takeovers_total", "Jobs taken over from a worker that ended without giving them back."
     )
     retries = counter("transcriber_retries_total", "Jobs given back to be tried again later, by error.", ERROR)
+    announcement_failures = counter(
+        "transcriber_announcement_failures_total",
+        "Attempts that ended because the broker took no result event; they are made again.",
+    )
     unexpected_errors = counter(
         "transcriber_unexpected_errors_total",
         "Errors that nobody expected: each one is a bug; its traceback is logged.",
@@ -250,6 +254,9 @@ class SampledMetrics:
         "counter",
         "CPU seconds used, user and system; media counts children that have ended too.",
         (ROLE,),
+    )
+    START_TIME = MetricSpec(
+        "transcriber_process_start_time_seconds", "gauge", "Unix time at which the worker's process began."
     )
     RESIDENT_BYTES = MetricSpec(
         "transcriber_process_resident_memory_bytes",

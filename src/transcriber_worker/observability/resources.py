@@ -50,7 +50,9 @@ class ProcessCollector(Collector):
             processes.add_metric([role], count)
             cpu.add_metric([role], cpu_s)
             memory.add_metric([role], rss_bytes)
-        yield from (processes, cpu, memory)
+        started = _family(SampledMetrics.START_TIME)
+        started.add_metric([], self._worker.create_time())
+        yield from (processes, cpu, memory, started)
 
 
 class Nvml(Protocol):

@@ -23,7 +23,7 @@ from transcriber_worker.messages.events import parse_job
 from transcriber_worker.messages.request import RequestRules
 from transcriber_worker.observability.labels import Ending, Stage
 from transcriber_worker.pipeline.claims import Claims, Refusal
-from transcriber_worker.pipeline.endings import Endings
+from transcriber_worker.pipeline.endings import Endings, Unannounced
 from transcriber_worker.pipeline.heartbeat import Heartbeat
 from transcriber_worker.pipeline.journey import Journey, Source, Traveller
 from transcriber_worker.pipeline.milestones import Milestone, Observer
@@ -65,6 +65,7 @@ class Attempts:
             outcome.ending = self._attend(delivery, cancel, outcome, alone=alone)
         except EnvironmentDown as error:
             outcome.ending, outcome.message, outcome.down = Ending.ENVIRONMENT_DOWN, str(error), error.part
+            outcome.unannounced = isinstance(error, Unannounced)
         except LeaseLost:
             outcome.ending = Ending.LEASE_LOST
             with suppress(EnvironmentDown):

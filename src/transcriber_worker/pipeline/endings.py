@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from transcriber_worker.brokers.base import Broker, Delivery, Letter, Message
 from transcriber_worker.domain.clock import Clock
-from transcriber_worker.domain.errors import Reason, RejectJob, RetryJob
+from transcriber_worker.domain.errors import EnvironmentDown, Reason, RejectJob, RetryJob
 from transcriber_worker.domain.job import Job
 from transcriber_worker.domain.uri import ObjectUri
 from transcriber_worker.messages.dead_letter import MAX_INLINE_BODY_BYTES, DeadLetter, inline_body
@@ -33,6 +33,10 @@ from transcriber_worker.storage.base import ConditionFailed, ObjectStore
 CANCELLED = "cancelled"
 _MAX_HEADERS_BYTES = 16 * 1024
 """Of a message, kept in its letter: a letter that is too large for the broker could never be written."""
+
+
+class Unannounced(EnvironmentDown):
+    """The broker takes no result event; all that comes before it is done."""
 
 
 class Endings:
@@ -83,8 +87,8 @@ class Endings:
         reached(Milestone.SETTLED)
 
     def announce(self, event: ResultEvent, job: Job) -> None:
-        """Announce, for the first time or again: the same event with the same id."""
-        self._broker.announce(event.id, event.to_bytes(), job.reply_to)
+        """Announce, for the first time or again: the same event with the same id. Raises `Unannounced`."""
+        self._announce(event, job.reply_to)
 
     def repeat(self, delivery: Delivery, job: Job, record: JobRecord) -> None:
         """The job had ended before this message came: say so again, to whoever asks now."""
@@ -135,7 +139,7 @@ class Endings:
         )  # fmt: skip
         event_id = f"{letter.id}:1"
         event = result_event(event_id, EventType.FAILED, data, now=self._clock.now(), traceparent=None)
-        self._broker.announce(event.id, event.to_bytes(), None)
+        self._announce(event, None)
         delivery.settle()
 
     def retry_unread(self, delivery: Delivery, error: RetryJob, reason: Reason) -> float:
@@ -156,6 +160,12 @@ class Endings:
         delay_s = self._delay_s(failures, error)
         delivery.give_back(delay_s)
         return delay_s
+
+    def _announce(self, event: ResultEvent, reply_to: str | None) -> None:
+        try:
+            self._broker.announce(event.id, event.to_bytes(), reply_to)
+        except EnvironmentDown as error:
+            raise Unannounced(str(error), error.part) from error
 
     def _resolve(self, record: JobRecord) -> None:
         """A success makes an earlier failure's letter void."""

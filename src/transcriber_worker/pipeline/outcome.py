@@ -69,6 +69,8 @@ class Outcome:
     message: str = ""
     down: PauseReason | None = None
     """The part of our environment that ended it."""
+    unannounced: bool = False
+    """Only its result event is missing."""
     error: BaseException | None = None
     """The unexpected exception behind a retry or a dead letter, for its traceback."""
     delay_s: float | None = None

@@ -138,6 +138,11 @@ class JobRecords:
         with our_own():
             self._store.write(self._request_uri(request_id), job_id.encode(), "text/plain")
 
+    def forget(self, job_id: str) -> None:
+        """Remove the record of a job that has ended and that nobody will ask for: its id is as new afterwards."""
+        with our_own():
+            self._store.delete(self._uri(job_id))
+
     def find(self, id_: str) -> StoredRecord | None:
         """The record of a job by its own id or by its request's."""
         found = self.read(id_) if _is_job_id(id_) else None

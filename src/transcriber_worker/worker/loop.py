@@ -220,20 +220,19 @@ class Worker:
         return self._clock.monotonic() - self._idle_since >= self._settings.exit_when_idle_s
 
     def _drain(self, stop: StopRequest) -> None:
-        """No new work. Hand back at once what waits and what can't fit; finish the rest within the grace; then hand
-        back what is left."""
+        """No new work. Hand back at once what waits, and what can't fit as soon as that can be told; finish the rest
+        within the grace; then hand back what is left."""
         self._draining = True
         self._health.enter(WorkerState.DRAINING)
         grace_s = self._settings.drain_s
         emit(events.WORKER_DRAINING, signal=stop.signal, jobs_in_flight=len(self._running), grace_s=grace_s)
         for delivery in self._waiting.empty():
             self._give_back(delivery)
-        for running in self._running.values():
-            if not _fits(running.outcome, grace_s):
-                running.cancel.cancel(HandBack())
         deadline = self._clock.monotonic() + grace_s
-        while self._running and self._clock.monotonic() < deadline and not stop.urgent:
-            self._see_to_ended(min(_TURN_S, deadline - self._clock.monotonic()))
+        undecided = set(self._running)
+        while self._running and (left_s := deadline - self._clock.monotonic()) > 0 and not stop.urgent:
+            undecided = {one for one in undecided & self._running.keys() if not self._decided(one, left_s)}
+            self._see_to_ended(min(_TURN_S, left_s))
         for running in self._running.values():
             running.cancel.cancel(HandBack())
         deadline = self._clock.monotonic() + _HAND_BACK_S
@@ -241,6 +240,14 @@ class Worker:
             self._see_to_ended(_TURN_S)
         for delivery in self._waiting.empty():
             self._give_back(delivery)
+
+    def _decided(self, running: int, left_s: float) -> bool:
+        """Whether a job can tell by now if it fits what is left of the grace; it is told to hand back if it doesn't."""
+        job = self._running[running]
+        remaining_s = job.outcome.progress.now.remaining_s if job.outcome.progress else None
+        if remaining_s is not None and remaining_s > left_s:
+            job.cancel.cancel(HandBack())
+        return remaining_s is not None
 
     def _oldest_message_age_s(self) -> float:
         held = [running.delivery for running in list(self._running.values())] + self._waiting.deliveries
@@ -256,9 +263,3 @@ class Worker:
             delivery.give_back(delay_s)
         except EnvironmentDown as error:
             emit(events.ENVIRONMENT_DOWN, reason=error.part, message=str(error), stage="give_back")
-
-
-def _fits(outcome: Outcome, grace_s: float) -> bool:
-    """Whether a job may well finish within the grace; one that can't tell yet gets the chance."""
-    remaining_s = outcome.progress.now.remaining_s if outcome.progress else None
-    return remaining_s is None or remaining_s <= grace_s

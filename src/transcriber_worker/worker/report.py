@@ -73,6 +73,8 @@ class Report:
         if ending is None:
             return
         self._metrics.jobs_finished.labels(outcome=ending).inc()
+        if outcome.unannounced:
+            self._metrics.announcement_failures.inc()
         with _context(outcome.job, outcome.record):
             self._line(ending, outcome, delivery)
             if outcome.error is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -218,3 +219,5 @@ def test_the_worker_itself_is_measured() -> None:
     assert (registry.get_sample_value("transcriber_process_cpu_seconds_total", labels) or 0) > 0
     assert (registry.get_sample_value("transcriber_process_resident_memory_bytes", labels) or 0) > MEBIBYTE
     assert b"# TYPE transcriber_process_cpu_seconds_total counter" in generate_latest(registry)
+    started = registry.get_sample_value("transcriber_process_start_time_seconds")
+    assert started == pytest.approx(psutil.Process().create_time())

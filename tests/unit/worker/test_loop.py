@@ -17,6 +17,7 @@ from transcriber_worker.observability.labels import Ending, WorkerState
 from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.pipeline.attempt import Attempts
 from transcriber_worker.pipeline.outcome import Outcome
+from transcriber_worker.pipeline.progress import JobProgress
 from transcriber_worker.worker.loop import Worker
 from transcriber_worker.worker.report import Report
 from transcriber_worker.worker.signals import StopRequest
@@ -36,12 +37,15 @@ class ScriptedAttempts:
         self.attended: list[tuple[str, bool]] = []
         self.down: PauseReason | None = None
         """What is down where the script says that something is."""
+        self.progress: JobProgress | None = None
+        """How far every attempt says it is."""
 
     def attend(self, delivery: Delivery, cancel: CancelToken, outcome: Outcome, *, alone: bool) -> None:
         with self._lock:
             self.now += 1
             self.most_at_once = max(self.most_at_once, self.now)
             self.attended.append((delivery.message.body.decode(), alone))
+        outcome.progress = self.progress
         try:
             outcome.ending, outcome.down = self._script(delivery, cancel, alone), self.down
             if outcome.ending is Ending.COMPLETED:
@@ -325,6 +329,41 @@ def test_what_can_not_finish_is_handed_back(make_rig: MakeRig, grace_s: float, s
         return Ending.HANDED_BACK
 
     rig = make_rig(script, slots=1, drain_s=grace_s)
+    rig.publish("a")
+
+    rig.run()
+
+    assert rig.bench.delivery().message.body == b"a"
+
+
+def test_a_job_that_learns_while_draining_that_it_can_t_fit_is_handed_back_then(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock stands still, and the grace never ends: only the job's own estimate can tell."""
+    looked = threading.Event()
+
+    def script(delivery: Delivery, cancel: CancelToken, alone: bool) -> Ending:
+        told = threading.Event()
+        cancel.on_cancel(told.set)
+        rig.stop.stop("SIGTERM")
+        assert looked.wait(DEADLINE_S)
+        progress.heard(1.0)
+        rig.bench.clock.advance(100.0)
+        progress.heard(2.0)
+        assert told.wait(DEADLINE_S)
+        delivery.give_back()
+        return Ending.HANDED_BACK
+
+    rig = make_rig(script, slots=1, drain_s=3600.0)
+    rig.attempts.progress = progress = JobProgress(rig.bench.clock, 1e9, lambda _: None)
+    progress.begin(audio_s=100_000.0, offset_s=0.0)
+    decided = rig.worker._decided
+
+    def told_of(running: int, left_s: float) -> bool:
+        looked.set()
+        return decided(running, left_s)
+
+    monkeypatch.setattr(rig.worker, "_decided", told_of)
     rig.publish("a")
 
     rig.run()
