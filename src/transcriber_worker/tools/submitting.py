@@ -56,24 +56,58 @@ class Submitter:
     def submit(self, source: Source, options: Mapping[str, Any]) -> Submitted:
         """Send one request; raises `RejectJob` for what the workers would refuse, and for a source whose transcript
         would replace that of another one sent before by this submitter."""
+        job, fields = self._checked(source, options)
+        return self._send(job, fields)
+
+    def submit_once(self, source: Source, options: Mapping[str, Any]) -> Submitted | JobRecord:
+        """Send one request, unless this method has sent one for the same transcript before: then what became of it.
+
+        Whoever is interrupted at any point and starts again sends all, and at most one twice."""
+        job, fields = self._checked(source, options)
+        sent = self.sent_before(job)
+        if sent is not None:
+            return sent
+        submitted = self._send(job, fields)
+        # Not before: the job's own record is there from before it was sent, and so proves nothing.
+        self._records.link_request(_mark(job), job.id)
+        return submitted
+
+    def sent_before(self, job: Job) -> JobRecord | None:
+        """The record of a job that `submit_once` has sent."""
+        found = self._records.find(_mark(job))
+        return found.record if found is not None and found.record.job_id == job.id else None
+
+    def check(self, source: Source, options: Mapping[str, Any]) -> Job | None:
+        """What `submit` would send, or the `RejectJob` it would raise, without putting anything anywhere; None for a
+        local file, whose job is known only once it lies where workers may read it."""
+        if source.file is None:
+            return self._checked(source, options)[0]
+        validate_request({"source": "file:///", **options})
+        self._shelf_for(source.file)
+        return None
+
+    def _checked(self, source: Source, options: Mapping[str, Any]) -> tuple[Job, dict[str, Any]]:
         if source.file is not None:
             validate_request({"source": "file:///", **options})  # before the file is put anywhere
-        uri = source.text if source.file is None else str(self._place(source.file, source.name))
+        uri = source.text if source.file is None else str(self._shelf_for(source.file)(source.file, source.name))
         fields = {"version": 1, "source": uri, **options}
         job = to_job(validate_request(fields), self._rules, published_at=self._clock.now())
         other = self._sent.setdefault(job.id, source)
         if other != source:
             raise RejectJob(Reason.INVALID_REQUEST, f"its transcript would replace that of {redacted(other.text)}")
+        return job, fields
+
+    def _send(self, job: Job, fields: Mapping[str, Any]) -> Submitted:
         self._announce_itself(job)
         message_id = self._broker.publish(json.dumps(fields).encode(), {})
         return Submitted(job, message_id)
 
-    def _place(self, path: Path, name: str) -> ObjectUri:
+    def _shelf_for(self, path: Path) -> Callable[[Path, str], ObjectUri]:
         if self._shelve is None:
             raise RejectJob(Reason.INVALID_REQUEST, "this broker has no place for local files: upload it, name its URI")
         if not path.is_file():
             raise RejectJob(Reason.SOURCE_NOT_FOUND, f"there is no file {path}")
-        return self._shelve(path, name)
+        return self._shelve
 
     def _announce_itself(self, job: Job) -> None:
         """Leave a record, so that `status` and `cancel` know the job before a worker does. A record that is there says
@@ -92,6 +126,11 @@ class Submitter:
         finally:
             if job.request_id:
                 self._records.link_request(job.request_id, job.id)
+
+
+def _mark(job: Job) -> str:
+    """Lies beside the requests' own ids: `sent:` and the job's id."""
+    return f"sent:{job.id}"
 
 
 def find_sources(named: Sequence[str], base: Path, hidden: Sequence[Path] = ()) -> list[Source]:
@@ -113,15 +152,16 @@ def find_sources(named: Sequence[str], base: Path, hidden: Sequence[Path] = ()) 
         outer = base if path.is_relative_to(base) else path.parent
         for file in files:
             sources.setdefault(str(file), Source(str(file), file, str(file.relative_to(outer))))
-    _refuse_collisions(sources.values())
+    refuse_collisions(sources.values())
     return list(sources.values())
 
 
-def _refuse_collisions(sources: Iterable[Source]) -> None:
+def refuse_collisions(sources: Iterable[Source]) -> None:
+    """Raises `RejectJob` where two different files would get one name."""
     by_name: dict[str, Source] = {}
     for source in sources:
         other = by_name.setdefault(source.name, source) if source.file else source
-        if other is not source:
+        if other.text != source.text:
             message = f"{other.text} and {source.text} would both be called {source.name}"
             raise RejectJob(Reason.INVALID_REQUEST, f"{message}: submit them from a directory above both")
 

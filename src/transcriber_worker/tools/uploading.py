@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from transcriber_worker.domain.uri import ObjectUri
+from transcriber_worker.domain.errors import Reason, RejectJob
+from transcriber_worker.domain.uri import ObjectUri, printable
 from transcriber_worker.storage.base import ObjectStore
 
 
@@ -14,7 +15,12 @@ class Uploader:
         self._prefix = prefix
 
     def __call__(self, path: Path, name: str) -> ObjectUri:
-        """Upload `path` as `name`, replacing one of that name. Raises `InvalidUri` for a name with dot segments."""
-        uri = self._prefix.child(name)
-        self._store.write(uri, path.read_bytes(), "application/octet-stream")
+        """Upload `path` as `name`, replacing one of that name. Raises `RejectJob` for a file that can't be read, and
+        `InvalidUri` for a name with dot segments."""
+        uri = self._prefix.child(printable(name))
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise RejectJob(Reason.SOURCE_NOT_FOUND, f"it can't be read: {error}") from None
+        self._store.write(uri, content, "application/octet-stream")
         return uri

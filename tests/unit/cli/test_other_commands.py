@@ -193,6 +193,15 @@ def test_no_worker_is_no_health(terminal: Terminal, tmp_path: Path) -> None:
     assert "no answer" in answer.out
 
 
+def test_the_exporter_is_asked_at_its_own_port(terminal: Terminal, tmp_path: Path) -> None:
+    _, server = served(terminal, tmp_path, "127.0.0.1", "127.0.0.1")
+    own = {"exporter": {"http_port": server.port, "http_host": "127.0.0.1"}}
+    terminal.config.write_text(yaml.safe_dump(settings_fields(tmp_path, **own)))
+    with server:
+        assert terminal.call("healthcheck", "--exporter").code == ExitCode.OK
+    assert terminal.call("healthcheck", "--exporter").code == ExitCode.UNHEALTHY
+
+
 def test_a_worker_without_probes_is_told_as_such(terminal: Terminal) -> None:
     answer = terminal.call("healthcheck")
     assert answer.code == ExitCode.UNHEALTHY
