@@ -39,6 +39,13 @@ class Value:
     children: tuple["Value", ...]
     """Empty for what is passed through."""
 
+    @property
+    def may_be_taken_away(self) -> bool:
+        """Lists, other APIs' objects, what is empty by default; not sections, nor what the chart can't do without."""
+        passed_through = isinstance(self.default, dict) and not self.children and "$ref" not in self.schema
+        may_be_empty = isinstance(self.default, list) and "minItems" not in self.schema
+        return passed_through or may_be_empty or self.default in (None, "")
+
 
 def values(text: str) -> tuple[Value, ...]:
     """Every key of values.yaml, in its order."""
@@ -96,7 +103,14 @@ def _object(found: Sequence[Value]) -> dict[str, Any]:
     properties = {value.path[-1]: _property(value) for value in found}
     if not found[0].path[1:]:
         properties["global"] = {"type": "object", "description": "Helm's own, for charts that include this one."}
-    return {"type": "object", "additionalProperties": False, "properties": properties}
+    required = [value.path[-1] for value in found if not value.may_be_taken_away]
+    # Helm takes a key away whose value is null: without its name templates would fail in their own words.
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": properties,
+        **({"required": required} if required else {}),
+    }
 
 
 def _property(value: Value) -> dict[str, Any]:

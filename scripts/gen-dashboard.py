@@ -70,10 +70,11 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                   ((_rate("transcriber_jobs_finished_total", "outcome"), "{{outcome}}"),), "ops"),
             Panel("Dead letters", "Jobs given up, by reason, within each half hour.",
                   ((f"sum by (reason) (increase(transcriber_dead_letters_total{{{OF}}}[30m]))", "{{reason}}"),)),
-            Panel("Retries and repeated work", "By error; and jobs that some worker had begun before.",
+            Panel("Retries and repeated work", "By error; jobs begun before; results that the broker does not take.",
                   ((_rate("transcriber_retries_total", "error"), "{{error}}"),
                    (_rate("transcriber_redeliveries_total"), "begun before"),
-                   (_rate("transcriber_crash_takeovers_total"), "taken over after a crash")), "ops"),
+                   (_rate("transcriber_crash_takeovers_total"), "taken over after a crash"),
+                   (_rate("transcriber_announcement_failures_total"), "not announced")), "ops"),
             Panel("Where a job's time goes", "Mean seconds of each stage; decode and detect are CPU seconds.",
                   ((f"sum by (stage) (rate(transcriber_stage_seconds_sum{{{OF}}}[$__rate_interval])) / "
                     f"sum by (stage) (rate(transcriber_stage_seconds_count{{{OF}}}[$__rate_interval]))",

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from tests.chart.exported import SERIES, problems
-from tests.chart.tools import PROJECT, Helm, the
+from tests.chart.tools import Helm, the
+from tests.docs.pages import page
 
 STEP_MIN = 5
 BEFORE, AFTER = 24 * 60 // STEP_MIN, 2 * 60 // STEP_MIN
@@ -28,8 +29,7 @@ HEALTHY: Mapping[str, str] = {
     "transcriber_no_speech_jobs_total": "rate 0.02",
     "transcriber_words_total": "rate 120",
     "transcriber_speech_seconds_total": "rate 50",
-    'transcriber_stage_seconds_count{stage="announce"}': "rate 1",
-    'transcriber_stage_seconds_count{stage="settle"}': "rate 1",
+    "transcriber_announcement_failures_total": "rate 0",
     "transcriber_lease_renewals_total": "rate 3",
     "transcriber_lease_renewal_failures_total": "rate 0.01",
     "transcriber_broker_rebalances_total": "rate 0",
@@ -46,7 +46,7 @@ HEALTHY: Mapping[str, str] = {
     'transcriber_intake_paused{reason="credentials"}': "level 0",
     'transcriber_gpu_utilisation_ratio{gpu="0"}': "level 0.8",
     "transcriber_batch_cap_rows": "level 16",
-    'transcriber_process_cpu_seconds_total{role="worker"}': "rate 30",
+    "transcriber_process_start_time_seconds": "level 1000",
 }
 
 Scenario = tuple[str, Mapping[str, str], Mapping[str, str]]
@@ -57,13 +57,29 @@ SCENARIOS: list[Scenario] = [
     ("TranscriberNoProgress", {"transcriber_last_progress_timestamp_seconds": "rate 0"}, {}),
     ("TranscriberNoProgress", {"transcriber_last_progress_timestamp_seconds": "gone"}, {}),  # not one worker is there
     ("TranscriberBacklogUnknown", {"transcriber_backlog_known": "level 0"}, {}),
+    (
+        "TranscriberBacklogUnknown",  # the broker is down as a whole: not a matter of results
+        {"transcriber_backlog_known": "level 0", "transcriber_announcement_failures_total": "rate 0.8"},
+        {},
+    ),
     ("TranscriberBacklogUnknown", {"transcriber_backlog_known": "gone"}, {}),  # the exporter is not there
     ("TranscriberMessagesLost", {"transcriber_broker_lost_messages_total": "rate 1"}, {}),
+    ("TranscriberMessagesLost", {'transcriber_broker_lost_messages_total{instance="new"}': "begins 7"}, {}),
     ("TranscriberFailureRate", {'transcriber_jobs_finished_total{outcome="retried"}': "rate 0.5"}, {}),
     ("TranscriberFailureRate", {'transcriber_jobs_finished_total{outcome="dead_lettered"}': "rate 0.5"}, {}),
     (
         "TranscriberDeadLetters",
         {'transcriber_dead_letters_total{reason="media_unreadable"}': "rate 0.1"},
+        {"reason": "media_unreadable"},
+    ),
+    (
+        "TranscriberDeadLetters",  # before the worker was scraped first
+        {'transcriber_dead_letters_total{instance="new",reason="media_unreadable"}': "begins 1"},
+        {"reason": "media_unreadable"},
+    ),
+    (
+        "TranscriberDeadLetters",  # of a worker that is gone already
+        {'transcriber_dead_letters_total{instance="new",reason="media_unreadable"}': "flashes 1"},
         {"reason": "media_unreadable"},
     ),
     ("TranscriberQueueTookMessagesAway", {"transcriber_backlog_dead_letters": "rate 0.1"}, {}),
@@ -73,20 +89,33 @@ SCENARIOS: list[Scenario] = [
         {'transcriber_unexpected_errors_total{error="KeyError"}': "rate 0.1"},
         {"error": "KeyError"},
     ),
+    (
+        "TranscriberUnexpectedErrors",  # it ended the worker
+        {'transcriber_unexpected_errors_total{error="KeyError"}': "flashes 1"},
+        {"error": "KeyError"},
+    ),
     ("TranscriberNoSpeechJump", {"transcriber_no_speech_jobs_total": "rate 0.6"}, {}),
     ("TranscriberFewWords", {"transcriber_words_total": "rate 1"}, {}),
-    ("TranscriberResultsUnannounced", {'transcriber_stage_seconds_count{stage="settle"}': "rate 0.8"}, {}),
+    ("TranscriberResultsUnannounced", {"transcriber_announcement_failures_total": "rate 0.8"}, {}),
     (
         "TranscriberIntakePaused",
         {'transcriber_intake_paused{reason="credentials"}': "level 1"},
         {"reason": "credentials"},
+    ),
+    (
+        "TranscriberIntakePaused",  # and nothing more, though what it has in work can't be renewed
+        {
+            'transcriber_intake_paused{reason="broker"}': "level 1",
+            "transcriber_lease_renewal_failures_total": "rate 1",
+        },
+        {"reason": "broker"},
     ),
     ("TranscriberSourcesDown", {"transcriber_sources_down": "level 2"}, {}),
     ("TranscriberLeaseRenewalFailures", {"transcriber_lease_renewal_failures_total": "rate 1"}, {}),
     ("TranscriberRebalances", {"transcriber_broker_rebalances_total": "rate 0.5"}, {}),
     ("TranscriberGpuIdle", {'transcriber_gpu_utilisation_ratio{gpu="0"}': "level 0.05"}, {}),
     ("TranscriberBatchCapShrunk", {"transcriber_batch_cap_rows": "level 8"}, {"pod": "a"}),
-    ("TranscriberRestarts", {'transcriber_process_cpu_seconds_total{role="worker"}': "restarts"}, {"pod": "a"}),
+    ("TranscriberRestarts", {"transcriber_process_start_time_seconds": "restarts"}, {"pod": "a"}),
     ("TranscriberRestarts", {"transcriber_crash_takeovers_total": "rate 0.1"}, {}),
 ]
 QUIET: dict[str, Mapping[str, str]] = {
@@ -97,7 +126,6 @@ QUIET: dict[str, Mapping[str, str]] = {
         "transcriber_backlog_in_flight_messages": "level 0",
         "transcriber_jobs_in_flight": "level 0",
         'transcriber_gpu_utilisation_ratio{gpu="0"}': "level 0",
-        'transcriber_process_cpu_seconds_total{role="worker"}': "rate 1",
     },
     "scaled to zero, and nothing left to do": {
         **dict.fromkeys((name for name in HEALTHY if "backlog" not in name), "gone"),
@@ -112,6 +140,10 @@ QUIET: dict[str, Mapping[str, str]] = {
         'transcriber_gpu_utilisation_ratio{gpu="0"}': "level 0.05",
     },
     "a single failure": {'transcriber_jobs_finished_total{outcome="retried"}': "rate 0.03"},
+    "a worker's first start": {'transcriber_process_start_time_seconds{instance="new"}': "begins 5000"},
+    "a result that was announced at the second try": {
+        'transcriber_announcement_failures_total{instance="new"}': "begins 1"
+    },
 }
 
 
@@ -135,7 +167,11 @@ def _stretch(course: str, reached: float, steps: int) -> tuple[str, float]:
     if kind == "gone":
         return f"_x{steps}", reached
     if kind == "restarts":
-        return " ".join(["1+30x2"] * (steps // 3)), reached
+        return " ".join(f"{1000 + life}+0x2" for life in range(steps // 3)), reached
+    if kind == "begins":
+        return f"_x{steps - 3} {number}+0x2", reached
+    if kind == "flashes":
+        return f"_x{steps - 4} {number}+0x1 _x2", reached
     if kind == "level":
         return f"{number}+0x{steps - 1}", reached
     each = float(number) * STEP_MIN
@@ -170,17 +206,30 @@ def rules_file(rules: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
     return path
 
 
-def firing(promtool: str, rules_file: Path, changes: Mapping[str, str], expected: list[str]) -> None:
+def of_release(name: str, changes: Mapping[str, str]) -> list[dict[str, str]]:
+    """The series of one of several releases, with the label that the PodMonitor gives."""
+    label = f'app_kubernetes_io_instance="{name}"'
+    return [{**one, "series": one["series"].replace("{", f"{{{label},", 1)} for one in series(changes)]
+
+
+def firing(promtool: str, rules_file: Path, input_series: list[dict[str, str]], expected: list[str]) -> None:
     """Assert that at the end exactly these alerts fire; each as promtool writes a series of ALERTS."""
     sampled = [{"labels": alert, "value": 1} for alert in expected]
     asked = {"expr": 'ALERTS{alertstate="firing"}', "eval_time": END, "exp_samples": sampled}
-    test = {"interval": f"{STEP_MIN}m", "input_series": series(changes), "promql_expr_test": [asked]}
+    test = {"interval": f"{STEP_MIN}m", "input_series": input_series, "promql_expr_test": [asked]}
     tests = rules_file.with_name("tests.yaml")
     tests.write_text(
         yaml.safe_dump({"rule_files": [rules_file.name], "evaluation_interval": f"{STEP_MIN}m", "tests": [test]})
     )
     done = subprocess.run([promtool, "test", "rules", tests], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def fired(alert: str, labels: Mapping[str, str]) -> str:
+    """A series of ALERTS."""
+    every = {"alertname": alert, "alertstate": "firing", "namespace": "transcription", **labels}
+    text = ", ".join(f'{name}="{value}"' for name, value in sorted(every.items()))
+    return f"ALERTS{{{text}}}"
 
 
 @pytest.mark.parametrize(
@@ -194,21 +243,26 @@ def test_it_fires_alone(
     changes: Mapping[str, str],
     labels: Mapping[str, str],
 ) -> None:
-    every = {
-        "alertname": alert,
-        "alertstate": "firing",
-        "namespace": "transcription",
-        **alerts[alert]["labels"],
-        **labels,
-    }
-    text = ", ".join(f'{name}="{value}"' for name, value in sorted(every.items()))
-
-    firing(promtool, rules_file, changes, [f"ALERTS{{{text}}}"])
+    firing(promtool, rules_file, series(changes), [fired(alert, {**alerts[alert]["labels"], **labels})])
 
 
 @pytest.mark.parametrize("changes", QUIET.values(), ids=QUIET)
 def test_nobody_is_paged_for_nothing(promtool: str, rules_file: Path, changes: Mapping[str, str]) -> None:
-    firing(promtool, rules_file, changes, [])
+    firing(promtool, rules_file, series(changes), [])
+
+
+def test_two_releases_in_one_namespace_dont_answer_for_each_other(promtool: str, helm: Helm, tmp_path: Path) -> None:
+    """One that gets on does not hide the other's standstill, nor is it blamed for it."""
+    on = {"monitoring": {"rules": {"enabled": True}, "podMonitor": {"enabled": True}}}
+    spec = the(helm.render(values=on), "PrometheusRule")["spec"]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(spec))
+    well: dict[str, str] = {}
+    stuck = {"transcriber_last_progress_timestamp_seconds": "rate 0"}
+    alert = fired("TranscriberNoProgress", {"severity": "critical"})
+
+    for calls, other, expected in ((stuck, well, [alert]), (well, stuck, []), (well, well, [])):
+        both = [*of_release("calls", calls), *of_release("other", other)]
+        firing(promtool, tmp_path / "rules.yaml", both, expected)
 
 
 def test_promtool_accepts_them(promtool: str, rules_file: Path) -> None:
@@ -231,11 +285,7 @@ def test_the_scenarios_are_of_what_is_exported() -> None:
 
 
 def test_every_alert_has_its_section_in_the_runbook(alerts: dict[str, dict[str, Any]]) -> None:
-    page = (PROJECT / "docs" / "operations.md").read_text()
-    anchors = {
-        re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-")
-        for title in re.findall(r"^#+ (.+)$", page, re.M)
-    }
+    anchors = page("docs/operations.md").anchors()
     for name, rule in alerts.items():
         assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{name.lower()}"
         assert name.lower() in anchors, name

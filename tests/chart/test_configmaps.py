@@ -7,38 +7,23 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.test_rendering import COMBINATIONS
-from tests.chart.tools import CONFIGMAPS, Document, Helm, config_of, worker_pod
-from transcriber_worker.settings import MIB, Settings
-from transcriber_worker.tools.check_config import problems
+from tests.chart import schemas
+from tests.chart.cases import COMBINATIONS
+from tests.chart.pod import complaints, in_a_pod, machine_of
+from tests.chart.tools import CONFIGMAPS, Document, Helm, config_of, the, worker_pod
+from transcriber_worker.settings import MIB
 from transcriber_worker.tools.limits import Machine
 
 FILES = sorted(path.stem for path in CONFIGMAPS.glob("*.yaml"))
 PROFILES = {"a10", "cpu-dev", "low-latency", "cost"}
-_UNITS = {"Mi": MIB, "Gi": 1024 * MIB}
-
-
-def in_a_pod(config: Document, root: Path) -> Settings:
-    """The settings as in a pod whose volumes lie below `root`, its secrets mounted."""
-    text = yaml.safe_dump(config)
-    for volume in ("/data", "/models", "/scratch", "/etc/transcriber"):
-        text = re.sub(rf"(^|[\s:]){volume}\b", rf"\g<1>{root}{volume}", text, flags=re.MULTILINE)
-    for secret in re.findall(r"file:(\S+)", text):
-        Path(secret).parent.mkdir(parents=True, exist_ok=True)
-        Path(secret).write_text("secret")
-    return Settings.model_validate(yaml.safe_load(text))
-
-
-def bytes_of(quantity: str) -> int:
-    number, unit = quantity[:-2], quantity[-2:]
-    return int(number) * _UNITS[unit]
-
-
-def machine_of(pod: Document) -> Machine:
-    """What a pod is given."""
-    resources = pod["containers"][0]["resources"]
-    gpu = "nvidia.com/gpu" in resources["limits"]
-    return Machine(bytes_of(resources["limits"]["memory"]), int(resources["requests"]["cpu"]), gpu)
+MINE: Document = {
+    "image": {"repository": "registry.example/transcriber-worker"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "autoscaling": {"enabled": False},
+    "monitoring": {"podMonitor": {"enabled": False}, "rules": {"enabled": False}},
+    "config": {"worker": {"drain_s": 120.0}},
+    "nodeSelector": {"pool": "gpu"},
+}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -48,8 +33,7 @@ def test_its_config_is_complete_by_itself(name: str, tmp_path: Path) -> None:
     settings = in_a_pod(config, tmp_path)
 
     generous = Machine(64 * 1024 * MIB, 16, gpu=settings.model.device == "cuda")
-    found = [str(problem) for problem in problems(settings, generous)]
-    assert [line for line in found if "bytes are free" not in line] == []  # this machine's disk is not the pod's
+    assert complaints(settings, generous) == []
     assert (name in PROFILES) is ("broker" not in config)
 
 
@@ -60,8 +44,20 @@ def test_the_chart_makes_of_it_what_fits_its_pod(helm: Helm, files: tuple[str, .
 
     settings = in_a_pod(config_of(documents), tmp_path)
 
-    found = [str(problem) for problem in problems(settings, machine_of(worker_pod(documents)))]
-    assert [line for line in found if "bytes are free" not in line] == []
+    assert complaints(settings, machine_of(worker_pod(documents))) == []
+
+
+@pytest.mark.parametrize("files", COMBINATIONS, ids="+".join)
+def test_a_file_of_ones_own_comes_last(helm: Helm, files: tuple[str, ...], tmp_path: Path) -> None:
+    """Such as for a cluster without KEDA and the operator."""
+    documents = helm.render(files, MINE)
+
+    assert not any(schemas.is_custom(document) for document in documents)
+    assert [problem for document in documents for problem in schemas.problems(document)] == []
+    assert the(documents, "Deployment")["spec"]["replicas"] == 1
+    settings = in_a_pod(config_of(documents), tmp_path)
+    assert settings.worker.drain_s == MINE["config"]["worker"]["drain_s"]
+    assert complaints(settings, machine_of(worker_pod(documents))) == []
 
 
 @pytest.mark.parametrize("files", COMBINATIONS, ids="+".join)

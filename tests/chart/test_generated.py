@@ -38,6 +38,24 @@ def test_unknown_keys_are_refused_at_every_level() -> None:
     assert [one.get("title") for one in objects if one.get("additionalProperties") is not False] == []
 
 
+def test_sections_and_what_the_chart_reckons_with_are_required() -> None:
+    """All but lists, other APIs' objects, and what is empty by default: those may be taken away by null."""
+
+    def missed(schema: Mapping[str, Any], values: Mapping[str, Any], path: str) -> Iterator[str]:
+        for key, value in values.items():
+            below, required = schema["properties"][key], key in schema.get("required", [])
+            if "properties" in below:
+                yield from missed(below, value, f"{path}{key}.")
+            elif isinstance(value, dict) and "$ref" not in below:
+                assert not required, f"{path}{key}"
+                continue
+            empty = value in ("", None, []) or (isinstance(value, list) and "minItems" not in below)
+            if required is empty:
+                yield f"{path}{key}"
+
+    assert list(missed(SCHEMA, VALUES, "")) == []
+
+
 def test_every_value_says_what_it_means() -> None:
     rows = [line for line in (CHART / "README.md").read_text().splitlines() if line.startswith("| `")]
     assert len(rows) > 80

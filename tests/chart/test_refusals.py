@@ -48,9 +48,17 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "scaling without the password": (kafka(kafkaPartitions=9, autoscaling={"enabled": True},
                                            kafka={"security_protocol": "sasl_ssl", "username": "u"}),
                                      "autoscaling.triggerAuthentication.secretTargetRef lacks the parameter password"),
+    "a password that nobody mounts": (kafka(kafka={"password": "file:/etc/kafka/password"}),
+                                      "config.broker.kafka.password file:/etc/kafka/password lies in nothing"),
+    "a key that nobody mounts": (kafka(kafka={"certificate_file": "/tls/a/crt", "key_file": "/tls/b/key"},
+                                       secrets=[{"name": "tls", "mountPath": "/tls/a"}]),
+                                 "config.broker.kafka.key_file /tls/b/key lies in nothing that is mounted"),
     "cache of one node": (kafka(kafkaPartitions=9, workload={"replicas": 2},
                                 modelCache={"kind": "claim", "accessModes": ["ReadWriteOnce"]}),
                           "modelCache.accessModes [ReadWriteOnce] is for one node"),
+    "cache of one node that is written": (kafka(kafkaPartitions=9, workload={"replicas": 2}, modelCache={
+        "kind": "claim", "accessModes": ["ReadWriteOnce", "ReadOnlyMany"]}),
+                                          "modelCache.accessModes [ReadWriteOnce ReadOnlyMany] is for one node"),
     "fetching into a cache for reading": ({"modelCache": {"kind": "claim", "accessModes": ["ReadOnlyMany"]}},
                                           "modelCache.fetch.enabled can't write"),
     "an empty cache": ({"modelCache": {"kind": "claim", "fetch": {"enabled": False}}},
@@ -95,6 +103,21 @@ def test_it_is_refused_by_name(helm: Helm, values: dict[str, Any], message: str)
     assert message in str(refused.value)
 
 
+def test_what_the_chart_cant_do_without_is_missed_by_name(helm: Helm) -> None:
+    """Helm takes a value away where it is null."""
+    values: dict[str, Any] = {"exporter": None, "workload": {"replicas": None}, "data": {"accessModes": None}}
+
+    with pytest.raises(Refused) as refused:
+        helm.render(values=values)
+
+    for problem in (
+        "at '': missing property 'exporter'",
+        "at '/workload': missing property 'replicas'",
+        "at '/data': missing property 'accessModes'",
+    ):
+        assert problem in str(refused.value)
+
+
 def test_all_that_is_wrong_is_told_at_once(helm: Helm) -> None:
     values = {"terminationGracePeriodSeconds": 1, "scratch": {"size": "1Gi"}, "workload": {"replicas": 2}}
 
@@ -114,6 +137,12 @@ def test_all_that_is_wrong_is_told_at_once(helm: Helm) -> None:
         {"terminationGracePeriodSeconds": 330},
         {"config": {"storage": {"output": "file:///data/out/"}}},
         {"scratch": {"size": "20Gi"}},
+        {"scratch": {"size": "1Gi", "volume": {"hostPath": {"path": "/nvme"}}}},
+        kafka(kafka={"password": "file:/k/password"}, secrets=[{"name": "k", "mountPath": "/k/"}]),
+        kafka(
+            kafka={"certificate_file": "/k/a", "key_file": "/k/b", "key_password": "env:KEY"},
+            volumeMounts=[{"name": "k", "mountPath": "/k"}],
+        ),
         {
             "config": {"model": {"device": "cuda"}},
             "resources": {"limits": {"nvidia.com/gpu": None, "nvidia.com/mig-2g.20gb": 1}},

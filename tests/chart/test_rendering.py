@@ -1,90 +1,11 @@
-"""The chart over every sensible combination of value files: what comes out is valid, and what the files say."""
+"""What the chart makes of its values, object by object."""
 
-import itertools
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.chart import schemas
-from tests.chart.tools import CHART, CONFIGMAPS, Document, Helm, Refused, config_of, kinds, the, worker_pod
-from transcriber_worker.settings import Settings
-
-BROKERS = (None, "kafka-oci-streaming", "kafka-managed", "oci-queue")
-PROFILES = (None, "a10", "cpu-dev", "low-latency", "cost")
-COMBINATIONS = [tuple(name for name in pair if name is not None) for pair in itertools.product(BROKERS, PROFILES)]
-ALL_ON: Document = {
-    "monitoring": {"podMonitor": {"enabled": True}, "rules": {"enabled": True}, "dashboard": {"enabled": True}},
-    "networkPolicy": {"enabled": True},
-    "preStopSeconds": 5,
-    "priorityClassName": "gpu",
-    "runtimeClassName": "nvidia",
-    "imagePullSecrets": [{"name": "registry"}],
-    "image": {"digest": "sha256:" + 64 * "a"},
-    "env": [{"name": "HF_ENDPOINT", "value": "https://hub.example"}],
-    "envFrom": [{"secretRef": {"name": "more"}}],
-    "volumes": [{"name": "certificates", "secret": {"secretName": "certificates"}}],
-    "volumeMounts": [{"name": "certificates", "mountPath": "/certificates"}],
-    "podAnnotations": {"example/a": "b"},
-    "podLabels": {"example/c": "d"},
-    "serviceAccount": {"annotations": {"example/e": "f"}},
-    "affinity": {"nodeAffinity": {}},
-    "nodeSelector": {"pool": "gpu"},
-    "exporter": {"nodeSelector": {"pool": "cpu"}, "tolerations": [{"operator": "Exists"}]},
-}
-SCALED_JOB: Document = {
-    "workload": {"kind": "ScaledJob"},
-    "autoscaling": {"enabled": True},
-    "config": {"worker": {"exit_when_idle_s": 90.0}},
-}
-CLAIMED: Document = {"modelCache": {"kind": "claim"}}
-BAKED: Document = {"modelCache": {"kind": "image"}}
-
-
-def test_every_value_file_is_combined() -> None:
-    assert {path.stem for path in CONFIGMAPS.glob("*.yaml")} == {*BROKERS, *PROFILES} - {None}
-
-
-@pytest.mark.parametrize("files", COMBINATIONS, ids="+".join)
-def test_lint_finds_nothing(helm: Helm, files: tuple[str, ...]) -> None:
-    named = [word for name in files for word in ("-f", str(CONFIGMAPS / f"{name}.yaml"))]
-    assert "0 chart(s) failed" in helm.run("lint", "--strict", str(CHART), *named)
-
-
-@pytest.mark.parametrize("version", [schemas.OLDEST, schemas.NEWEST])
-def test_it_is_packaged_and_installed_from_the_package(helm: Helm, tmp_path: Path, version: str) -> None:
-    helm.run("package", str(CHART), "--destination", str(tmp_path))
-    (package,) = tmp_path.glob("*.tgz")
-    assert "kind: Deployment" in helm.run("template", "calls", str(package), "--kube-version", version)
-
-
-@pytest.mark.parametrize("files", COMBINATIONS, ids="+".join)
-def test_every_combination_is_valid(helm: Helm, files: tuple[str, ...]) -> None:
-    documents = helm.render(files)
-
-    assert [problem for document in documents for problem in schemas.problems(document)] == []
-    Settings.model_validate(config_of(documents))
-
-
-@pytest.mark.parametrize("broker", BROKERS[1:])
-@pytest.mark.parametrize("values", [ALL_ON, SCALED_JOB, CLAIMED, BAKED], ids=["all-on", "jobs", "claim", "baked"])
-def test_every_switch_is_valid(helm: Helm, broker: str, values: Document) -> None:
-    documents = helm.render((broker,), values)
-
-    assert [problem for document in documents for problem in schemas.problems(document)] == []
-
-
-def test_unknown_fields_of_an_object_are_found(helm: Helm) -> None:
-    """The validation itself tells a field too many by its path, in KEDA's and the operator's objects too."""
-    documents = helm.render(("oci-queue",), {"workload": {"strategy": {"tipe": "Recreate"}}})
-    assert any("tipe" in problem for problem in schemas.problems(the(documents, "Deployment")))
-    documents = helm.render(("oci-queue",), {"autoscaling": {"fallback": {"replica": 1}}})
-    assert "ScaledObject.spec.fallback.replica is no field" in schemas.problems(the(documents, "ScaledObject"))
-    documents = helm.render(("oci-queue",), {"monitoring": {"podMonitor": {"endpoint": {"pfad": "/"}}}})
-    found = schemas.problems(the(documents, "PodMonitor"))
-    assert found == ["PodMonitor.spec.podMetricsEndpoints[0].pfad is no field"]
-    documents = helm.render(("oci-queue",), {**SCALED_JOB, "nodeSelector": {"pool": 3}})
-    assert any("Job on Kubernetes 1.30" in problem for problem in schemas.problems(the(documents, "ScaledJob")))
+from tests.chart.cases import BAKED, CLAIMED, SCALED_JOB, SWITCHES
+from tests.chart.tools import CHART, CONFIGMAPS, NAME, Document, Helm, config_of, kinds, pods, the, worker_pod
 
 
 def test_config_is_passed_verbatim(helm: Helm) -> None:
@@ -101,6 +22,16 @@ def test_config_is_passed_verbatim(helm: Helm) -> None:
     assert isinstance(config["storage"]["max_source_bytes"], int)
     assert config["storage"]["allowed_sources"] == []
     assert config["worker"] == {"drain_s": 90.5, "max_scratch_bytes": 6_000_000_000, "scratch_dir": "/scratch"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["yes", "0123", "1e3", "1:30:00", "1_000", "0x1f", "~", "{{ .Values }}", " a: b #c", "zwei\nZeilen\n", "żółw"],
+)
+def test_text_stays_text(helm: Helm, text: str) -> None:
+    """Whatever one of the two YAML dialects may take it for."""
+    documents = helm.render(values={"config": {"broker": {"kafka": {"username": text}}}})
+    assert config_of(documents)["broker"]["kafka"]["username"] == text
 
 
 def test_a_changed_config_rolls_workers_and_exporter(helm: Helm) -> None:
@@ -124,15 +55,44 @@ def test_grace_is_pre_stop_and_drain_and_hand_back(helm: Helm) -> None:
     )
 
 
-def test_what_runs_in_a_pod_can_write_only_to_volumes(helm: Helm) -> None:
-    documents = helm.render(("kafka-managed",), ALL_ON)
-    exporter = the(documents, "Deployment", "-exporter")["spec"]["template"]["spec"]
-    pods = [worker_pod(documents), exporter, the(documents, "Pod", "-test")["spec"]]
-    for pod in pods:
-        assert pod["securityContext"]["runAsNonRoot"] is True
-        for container in [*pod["containers"], *pod.get("initContainers", [])]:
-            assert container["securityContext"]["readOnlyRootFilesystem"] is True, container["name"]
-            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+@pytest.mark.parametrize("values", SWITCHES.values(), ids=SWITCHES)
+def test_every_pod_meets_the_restricted_standard_and_writes_only_to_volumes(helm: Helm, values: Document) -> None:
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/, restricted."""
+    volumes = {
+        "configMap",
+        "emptyDir",
+        "persistentVolumeClaim",
+        "secret",
+        "projected",
+        "csi",
+        "downwardAPI",
+        "ephemeral",
+    }
+    made = pods(helm.render(("kafka-managed",), values))
+    assert set(made) == {"worker", "exporter", "test"}
+    for spec in (pod["spec"] for pod in made.values()):
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert {kind for volume in spec["volumes"] for kind in volume} - {"name"} <= volumes
+        for container in [*spec["containers"], *spec.get("initContainers", [])]:
+            assert container["securityContext"] == {
+                "readOnlyRootFilesystem": True,
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert not [port for port in container.get("ports", []) if "hostPort" in port]
+
+
+def test_every_container_is_bounded_in_memory(helm: Helm) -> None:
+    """A GPU is asked for as a limit alone: Kubernetes makes it the request too."""
+    for pod in pods(helm.render(("kafka-managed",))).values():
+        for container in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]:
+            assert container["resources"]["limits"]["memory"], container["name"]
+            assert "nvidia.com/gpu" not in container["resources"]["requests"]
+            assert ("nvidia.com/gpu" in container["resources"]["limits"]) is (container["name"] == "worker")
+        for volume in pod["spec"]["volumes"]:
+            assert volume.get("emptyDir", {"sizeLimit": ""})["sizeLimit"] is not None
 
 
 def test_notes_say_how_to_see_it_work(helm: Helm) -> None:
@@ -196,11 +156,46 @@ def test_keda_scales_by_the_exporters_backlog_of_oci_queue(helm: Helm) -> None:
                 "url": f"http://{service['metadata']['name']}.transcription.svc:{port}/v1/backlog",
                 "valueLocation": "backlog",
                 "targetValue": "8",
-                "activationTargetValue": "0",
             },
         }
     ]
-    assert spec["fallback"] == {"failureThreshold": 4, "replicas": 1}
+    assert spec["fallback"] == {"failureThreshold": 4, "replicas": 1, "behavior": "currentReplicasIfHigher"}
+
+
+def test_large_numbers_stay_whole(helm: Helm) -> None:
+    values: Document = {
+        "autoscaling": {"messagesPerWorker": 2_000_000},
+        "monitoring": {"rules": {"retentionSeconds": 31_536_000}},
+    }
+    documents = helm.render(("oci-queue",), values)
+    (trigger,) = the(documents, "ScaledObject")["spec"]["triggers"]
+    assert trigger["metadata"]["targetValue"] == "2000000"
+    assert "31536000" in str(the(documents, "PrometheusRule")["spec"])
+
+
+def test_a_node_that_is_hardly_used_is_not_emptied_of_its_job(helm: Helm) -> None:
+    made = pods(helm.render(("oci-queue",), SCALED_JOB))
+    key = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+    assert made["worker"]["metadata"]["annotations"][key] == "false"
+    assert key not in made["exporter"]["metadata"]["annotations"]
+
+
+def test_a_claim_for_reading_is_mounted_for_reading(helm: Helm) -> None:
+    def volume(values: Document) -> Document:
+        (found,) = (one for one in worker_pod(helm.render(values=values))["volumes"] if one["name"] == "models")
+        claim: Document = found["persistentVolumeClaim"]
+        return claim
+
+    assert volume(CLAIMED) == {"claimName": f"{NAME}-models", "readOnly": False}
+    reading: Document = {
+        "modelCache": {
+            "kind": "claim",
+            "existingClaim": "mine",
+            "accessModes": ["ReadOnlyMany"],
+            "fetch": {"enabled": False},
+        }
+    }
+    assert volume(reading) == {"claimName": "mine", "readOnly": True}
 
 
 def test_jobs_exit_when_idle_and_replace_the_deployment(helm: Helm) -> None:
@@ -224,6 +219,17 @@ def test_pods_get_a_token_only_for_workload_identity(helm: Helm) -> None:
     assert worker_pod(helm.render(("oci-queue",), values))["automountServiceAccountToken"] is False
 
 
+def test_the_exporter_gets_a_token_only_to_ask_oci_queue(helm: Helm) -> None:
+    def mounted(broker: str, values: Document) -> dict[str, bool]:
+        made = pods(helm.render((broker,), values))
+        return {component: pod["spec"]["automountServiceAccountToken"] for component, pod in made.items()}
+
+    assert mounted("oci-queue", {}) == {"worker": True, "exporter": True, "test": True}
+    assert mounted("kafka-managed", {}) == {"worker": True, "exporter": False, "test": True}
+    wanted: Document = {"serviceAccount": {"automountToken": True}}
+    assert mounted("kafka-managed", wanted) == {"worker": True, "exporter": True, "test": True}
+
+
 def test_the_network_policy_lets_out_what_config_names(helm: Helm) -> None:
     def ports(files: tuple[str, ...], values: Document) -> set[int]:
         egress = the(helm.render(files, {**values, "networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"][
@@ -235,6 +241,10 @@ def test_the_network_policy_lets_out_what_config_names(helm: Helm) -> None:
     assert ports(("oci-queue",), {}) == {53, 443, 12250}
     kafka: Document = {"config": {"broker": {"kafka": {"bootstrap_servers": "a:9093, b:9094"}}}}
     assert ports(("kafka-managed",), kafka) == {53, 443, 9093, 9094, 12250}
+    hosts: Document = {
+        "config": {"storage": {"allowed_sources": ["https://files.example:8443/calls/", "https://b.example/"]}}
+    }
+    assert ports((), hosts) == {53, 443, 8443}
     emulated: Document = {"config": {"oci": {"object_storage_endpoint": "http://emulator:8080/x"}}}
     assert ports(("oci-queue",), emulated) == {53, 443, 8080, 12250}
 
@@ -251,6 +261,12 @@ def test_helm_test_submits_a_clip_where_it_can(helm: Helm) -> None:
     assert the(documents, "Pod", "-test")["spec"]["containers"][0]["command"][-1] == "oci://a@b/c.mp3"
 
 
-def test_an_older_kubernetes_is_refused(helm: Helm) -> None:
-    with pytest.raises(Refused, match=r"1\.29"):
-        helm.run("template", "calls", str(CHART), "--kube-version", "1.29.0")
+def test_without_a_fallback_workers_are_left_as_they_are(helm: Helm) -> None:
+    """By null: to Helm an empty map takes nothing away."""
+
+    def told(fallback: Any) -> Any:
+        documents = helm.render(("oci-queue",), {"autoscaling": {"fallback": fallback}})
+        return the(documents, "ScaledObject")["spec"].get("fallback")
+
+    assert told(None) is None
+    assert told({}) == told({"replicas": 1})

@@ -1,6 +1,7 @@
 """The chart as Helm renders it, and where the tools are."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,17 +23,16 @@ Document = dict[str, Any]
 
 
 @cache
-def tools() -> dict[str, Any]:
-    """What scripts/chart-tools.py found or fetched."""
-    script = PROJECT / "scripts" / "chart-tools.py"
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+def tools(script: str = "chart-tools.py") -> dict[str, Any]:
+    """What a script of scripts/ found or fetched."""
+    done = subprocess.run([sys.executable, PROJECT / "scripts" / script], capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def missing(name: str) -> str | None:
+def missing(name: str, script: str = "chart-tools.py") -> str | None:
     """Why a tool can't be had."""
-    reason: str | None = tools()["missing"].get(name)
+    reason: str | None = tools(script)["missing"].get(name)
     return reason
 
 
@@ -54,17 +54,24 @@ class Helm:
             raise Refused(done.stderr + done.stdout)
         return done.stdout
 
-    def render(self, files: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> list[Document]:
+    def render(
+        self,
+        files: Sequence[str] = (),
+        values: Mapping[str, Any] | None = None,
+        *,
+        release: str = RELEASE,
+        chart: Path = CHART,
+    ) -> list[Document]:
         """Every object of a release with those files of configmaps/, and values over them. Raises `Refused`."""
-        key = json.dumps([files, values])
+        key = json.dumps([files, values, release, str(chart)])
         if key not in self._rendered:
             named = [word for name in files for word in ("-f", str(CONFIGMAPS / f"{name}.yaml"))]
             with NamedTemporaryFile("w", suffix=".yaml") as extra:
-                yaml.safe_dump(dict(values or {}), extra)
+                json.dump(values or {}, extra)  # no two dialects of YAML differ on it
                 extra.flush()
                 where = ["--namespace", NAMESPACE, *named, "-f", extra.name]
-                text = self.run("template", RELEASE, str(CHART), *where)
-            self._rendered[key] = [document for document in yaml.safe_load_all(text) if document]
+                text = self.run("template", release, str(chart), *where)
+            self._rendered[key] = [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
         return self._rendered[key]
 
 
@@ -88,11 +95,31 @@ def config_of(documents: Iterable[Document]) -> Document:
     return config
 
 
+def moved(config: Document, root: Path) -> Document:
+    """A configuration whose places in a pod lie below a folder of this machine."""
+    text = yaml.safe_dump(config)
+    for volume in ("/data", "/models", "/scratch", "/etc/transcriber"):
+        text = re.sub(rf"(^|[\s:]){volume}\b", rf"\g<1>{root}{volume}", text, flags=re.MULTILINE)
+    found: Document = yaml.safe_load(text)
+    return found
+
+
+def pods(documents: Iterable[Document]) -> dict[str, Document]:
+    """What every pod of the release is made from, metadata and spec: by its app.kubernetes.io/component."""
+    made = [
+        document if document["kind"] == "Pod" else _template(document["spec"])
+        for document in documents
+        if document["kind"] in ("Deployment", "ScaledJob", "Pod")
+    ]
+    return {pod["metadata"]["labels"]["app.kubernetes.io/component"]: pod for pod in made}
+
+
+def _template(spec: Document) -> Document:
+    template: Document = spec.get("jobTargetRef", spec)["template"]
+    return template
+
+
 def worker_pod(documents: Iterable[Document]) -> Document:
     """The spec of the worker's pods."""
-    documents = list(documents)
-    if any(document["kind"] == "ScaledJob" for document in documents):
-        pod: Document = the(documents, "ScaledJob")["spec"]["jobTargetRef"]["template"]["spec"]
-    else:
-        pod = the(documents, "Deployment")["spec"]["template"]["spec"]
-    return pod
+    spec: Document = pods(documents)["worker"]["spec"]
+    return spec

@@ -3,6 +3,7 @@
 {{- $found := concat
       (include "worker.scalingProblems" . | fromYamlArray)
       (include "worker.kafkaProblems" . | fromYamlArray)
+      (include "worker.secretProblems" . | fromYamlArray)
       (include "worker.volumeProblems" . | fromYamlArray)
       (include "worker.podProblems" . | fromYamlArray) }}
 {{- if $found }}
@@ -21,10 +22,10 @@
 {{- end }}
 {{- if $scaling.enabled }}
 {{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) }}
-{{- $found = append $found (printf "autoscaling.minReplicas (%v) is above autoscaling.maxReplicas (%v)" $scaling.minReplicas $scaling.maxReplicas) }}
+{{- $found = append $found (printf "autoscaling.minReplicas (%v) is above autoscaling.maxReplicas (%v): lower the one or raise the other" $scaling.minReplicas $scaling.maxReplicas) }}
 {{- end }}
 {{- if and $scaling.fallback (gt (int $scaling.fallback.replicas) (int $scaling.maxReplicas)) }}
-{{- $found = append $found (printf "autoscaling.fallback.replicas (%v) is above autoscaling.maxReplicas (%v)" $scaling.fallback.replicas $scaling.maxReplicas) }}
+{{- $found = append $found (printf "autoscaling.fallback.replicas (%v) is above autoscaling.maxReplicas (%v): lower the one or raise the other" $scaling.fallback.replicas $scaling.maxReplicas) }}
 {{- end }}
 {{- if and (eq $trigger "kafka") (ne $config.broker.kind "kafka") }}
 {{- $found = append $found (printf "autoscaling.trigger kafka does not fit config.broker.kind %s: use backlog" $config.broker.kind) }}
@@ -53,7 +54,7 @@
 {{- $most := int (include "worker.most" .) }}
 {{- if .Values.kafkaPartitions }}
 {{- if gt $most (int .Values.kafkaPartitions) }}
-{{- $found = append $found (printf "%s (%d) is above kafkaPartitions (%v): workers without a partition hold a GPU and idle" $count $most .Values.kafkaPartitions) }}
+{{- $found = append $found (printf "%s (%d) is above kafkaPartitions (%v): workers without a partition hold a GPU and idle; lower it, or give the topic more partitions" $count $most .Values.kafkaPartitions) }}
 {{- end }}
 {{- else if gt $most 1 }}
 {{- $found = append $found (printf "kafkaPartitions is not set: say how many partitions the topic has, for %s (%d) must not be above it" $count $most) }}
@@ -63,7 +64,7 @@
 {{- end }}
 {{- if and .Values.autoscaling.enabled (eq (include "worker.trigger" .) "kafka") }}
 {{- $parameters := list }}
-{{- range .Values.autoscaling.triggerAuthentication.secretTargetRef }}{{ $parameters = append $parameters .parameter }}{{ end }}
+{{- range (default dict .Values.autoscaling.triggerAuthentication).secretTargetRef }}{{ $parameters = append $parameters .parameter }}{{ end }}
 {{- $needed := list }}
 {{- if hasPrefix "sasl" $kafka.security_protocol }}{{ $needed = list "username" "password" }}{{ end }}
 {{- if $kafka.certificate_file }}{{ $needed = concat $needed (list "cert" "key") }}{{ end }}
@@ -77,6 +78,26 @@
 {{- toYaml $found }}
 {{- end }}
 
+{{/* A file that nothing mounts would be missed by the pod, long after the installation. */}}
+{{- define "worker.secretProblems" -}}
+{{- $config := include "worker.config" . | fromYaml }}
+{{- $found := list }}
+{{- if eq $config.broker.kind "kafka" }}
+{{- range $key := list "password" "certificate_file" "key_file" "key_password" }}
+{{- $reference := get $config.broker.kafka $key | default "env:" }}
+{{- $path := trimPrefix "file:" $reference }}
+{{- $mounted := hasPrefix "env:" $reference }}
+{{- range concat (default list $.Values.secrets) (default list $.Values.volumeMounts) }}
+{{- if hasPrefix (printf "%s/" (trimSuffix "/" .mountPath)) $path }}{{ $mounted = true }}{{ end }}
+{{- end }}
+{{- if not $mounted }}
+{{- $found = append $found (printf "config.broker.kafka.%s %s lies in nothing that is mounted: name its Secret in secrets, with a mountPath above it" $key $reference) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- toYaml $found }}
+{{- end }}
+
 {{- define "worker.volumeProblems" -}}
 {{- $config := include "worker.config" . | fromYaml }}
 {{- $most := int (include "worker.most" .) }}
@@ -84,7 +105,8 @@
 {{- $cache := .Values.modelCache }}
 {{- $found := list }}
 {{- if eq $cache.kind "claim" }}
-{{- if and (gt $most 1) (not (or (has "ReadWriteMany" $cache.accessModes) (has "ReadOnlyMany" $cache.accessModes))) }}
+{{- $shared := or (has "ReadWriteMany" $cache.accessModes) (and (has "ReadOnlyMany" $cache.accessModes) (not (include "worker.fetches" .))) }}
+{{- if and (gt $most 1) (not $shared) (ne (toString $cache.accessModes) "[ReadOnlyMany]") }}
 {{- $found = append $found (printf "modelCache.accessModes %v is for one node, and there may be %d workers: use ReadWriteMany, ReadOnlyMany with the model in it, or modelCache.kind emptyDir" $cache.accessModes $most) }}
 {{- end }}
 {{- if and (include "worker.fetches" .) (eq (toString $cache.accessModes) "[ReadOnlyMany]") }}
@@ -97,10 +119,12 @@
 {{- if and (include "worker.usesData" .) $several (not (has "ReadWriteMany" .Values.data.accessModes)) }}
 {{- $found = append $found (printf "data.accessModes %v is for one pod, and several would use it (%d workers, exporter.enabled %v): use ReadWriteMany" .Values.data.accessModes $most .Values.exporter.enabled) }}
 {{- end }}
+{{- if not .Values.scratch.volume }}
 {{- $scratch := include "worker.bytes" .Values.scratch.size | int64 }}
 {{- range $name, $bytes := dict "config.worker.max_scratch_bytes" $config.worker.max_scratch_bytes "config.storage.max_source_bytes" $config.storage.max_source_bytes }}
 {{- if lt $scratch (int64 $bytes) }}
-{{- $found = append $found (printf "scratch.size (%s) is below %s (%d): the kubelet would evict the pod" $.Values.scratch.size $name (int64 $bytes)) }}
+{{- $found = append $found (printf "scratch.size (%s) is below %s (%d): raise it, or the kubelet evicts the pod" $.Values.scratch.size $name (int64 $bytes)) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- range $name, $path := dict "config.worker.scratch_dir" $config.worker.scratch_dir "config.model.cache_dir" $config.model.cache_dir }}
@@ -138,7 +162,7 @@
 {{- $grace := int (include "worker.grace" .) }}
 {{- with .Values.terminationGracePeriodSeconds }}
 {{- if lt (int .) $grace }}
-{{- $found = append $found (printf "terminationGracePeriodSeconds (%v) is below %d: preStopSeconds (%v) + config.worker.drain_s (%v) + 30 s of handing back" . $grace $.Values.preStopSeconds $config.worker.drain_s) }}
+{{- $found = append $found (printf "terminationGracePeriodSeconds (%v) is below %d: preStopSeconds (%v) + config.worker.drain_s (%v) + 30 s of handing back; leave it out, or raise it" . $grace $.Values.preStopSeconds $config.worker.drain_s) }}
 {{- end }}
 {{- end }}
 {{- if not $config.observability.http_port }}
@@ -153,7 +177,7 @@
 {{- $found = append $found "config.exporter.http_port 0 is no port that a Service can name: set one" }}
 {{- end }}
 {{- $gpus := 0 }}
-{{- range $name, $count := .Values.resources.limits }}
+{{- range $name, $count := (default dict .Values.resources).limits }}
 {{- if regexMatch "gpu|/mig-" $name }}{{ $gpus = add $gpus (int $count) }}{{ end }}
 {{- end }}
 {{- if and (eq $config.model.device "cuda") (not $gpus) }}
@@ -165,8 +189,8 @@
 {{- if gt (int $gpus) 1 }}
 {{- $found = append $found (printf "resources.limits asks for %d GPUs, and a worker uses one: raise the number of workers instead" (int $gpus)) }}
 {{- end }}
-{{- if and (eq $config.oci.auth "workload_identity") (include "worker.usesOci" .) (eq (include "worker.automountToken" .) "false") }}
-{{- $found = append $found "serviceAccount.automountToken false takes away the token that config.oci.auth workload_identity needs" }}
+{{- if and (eq $config.oci.auth "workload_identity") (include "worker.usesOci" .) (eq (toString .Values.serviceAccount.automountToken) "false") }}
+{{- $found = append $found "serviceAccount.automountToken false takes away the token that config.oci.auth workload_identity needs: leave it auto" }}
 {{- end }}
 {{- toYaml $found }}
 {{- end }}

@@ -10,7 +10,10 @@ broker:
     security_protocol: plaintext
     sasl_mechanism: PLAIN
     group_instance_id: null
+    password: null
     certificate_file: null
+    key_file: null
+    key_password: null
     session_timeout_s: 45
   oci_queue: {endpoint: null, admin_endpoint: null, results_endpoint: null}
 oci: {auth: auto, object_storage_endpoint: null}
@@ -56,17 +59,17 @@ exporter: {http_host: 0.0.0.0, http_port: 9100}
 {{- if or (eq $config.broker.kind "oci_queue") (contains "oci://" (include "worker.places" .)) (hasPrefix "oci://" .Values.modelCache.fetch.from) }}true{{ end }}
 {{- end }}
 
-{{/* Whether pods may have to prove who they are by the service account's token. */}}
+{{/* Whether a pod may have to prove who it is by its service account's token: (dict "root" $ "usesOci" "true" or ""). */}}
 {{- define "worker.usesWorkloadIdentity" -}}
-{{- $config := include "worker.config" . | fromYaml }}
-{{- if and (include "worker.usesOci" .) (has $config.oci.auth (list "auto" "workload_identity")) }}true{{ end }}
+{{- $config := include "worker.config" .root | fromYaml }}
+{{- if and .usesOci (has $config.oci.auth (list "auto" "workload_identity")) }}true{{ end }}
 {{- end }}
 
 {{- define "worker.automountToken" -}}
-{{- if eq (toString .Values.serviceAccount.automountToken) "auto" }}
-{{- ternary "true" "false" (eq (include "worker.usesWorkloadIdentity" .) "true") }}
+{{- if eq (toString .root.Values.serviceAccount.automountToken) "auto" }}
+{{- default "false" (include "worker.usesWorkloadIdentity" .) }}
 {{- else }}
-{{- .Values.serviceAccount.automountToken }}
+{{- .root.Values.serviceAccount.automountToken }}
 {{- end }}
 {{- end }}
 

@@ -2,15 +2,15 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Short enough for the suffixes that objects add to it. */}}
+{{/* Short enough for the suffixes that objects add to it; a Service's name has no dots, which a release's may have. */}}
 {{- define "worker.fullname" -}}
 {{- $name := include "worker.name" . }}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
 {{- else if contains $name .Release.Name }}
-{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- .Release.Name | replace "." "-" | trunc 52 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- printf "%s-%s" .Release.Name $name | replace "." "-" | trunc 52 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 

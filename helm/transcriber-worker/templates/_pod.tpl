@@ -1,19 +1,18 @@
-{{/* Volumes that any pod of the release may need: (dict "root" $ "model" bool). */}}
+{{/* Volumes that any pod of the release may need. */}}
 {{- define "worker.commonVolumes" -}}
-{{- $values := .root.Values -}}
 - name: config
-  configMap: {name: {{ include "worker.fullname" .root }}-config}
+  configMap: {name: {{ include "worker.fullname" . }}-config}
 - name: tmp
   emptyDir: {sizeLimit: 256Mi}
-{{- if include "worker.usesData" .root }}
+{{- if include "worker.usesData" . }}
 - name: data
-  persistentVolumeClaim: {claimName: {{ default (printf "%s-data" (include "worker.fullname" .root)) $values.data.existingClaim }}}
+  persistentVolumeClaim: {claimName: {{ default (printf "%s-data" (include "worker.fullname" .)) .Values.data.existingClaim }}}
 {{- end }}
-{{- range $index, $secret := $values.secrets }}
+{{- range $index, $secret := .Values.secrets }}
 - name: secret-{{ $index }}
   secret: {secretName: {{ $secret.name | quote }}, defaultMode: 0440}
 {{- end }}
-{{- with $values.volumes }}
+{{- with .Values.volumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
@@ -36,7 +35,7 @@
 
 {{/* Environment of every container: (dict "root" $ "own" (list ...)). */}}
 {{- define "worker.environment" -}}
-{{- with concat .own .root.Values.env -}}
+{{- with concat .own (default list .root.Values.env) -}}
 env:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -46,17 +45,20 @@ envFrom:
 {{- end }}
 {{- end }}
 
-{{/* What all pods of the release have in common. */}}
+{{/* What all pods of the release have in common: (dict "root" $ "usesOci" "true" or ""). */}}
 {{- define "worker.commonPodSpec" -}}
-serviceAccountName: {{ include "worker.serviceAccount" . }}
+{{- $values := .root.Values -}}
+serviceAccountName: {{ include "worker.serviceAccount" .root }}
 automountServiceAccountToken: {{ include "worker.automountToken" . }}
+{{- with $values.podSecurityContext }}
 securityContext:
-  {{- toYaml .Values.podSecurityContext | nindent 2 }}
-{{- with .Values.imagePullSecrets }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.priorityClassName }}
+{{- with $values.priorityClassName }}
 priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
@@ -108,9 +110,9 @@ checksum/config: {{ toYaml .Values.config | sha256sum }}
   {{- include "worker.environment" (dict "root" $root "own" $own) | nindent 2 }}
   ports:
     - {name: http, containerPort: {{ int $config.observability.http_port }}}
-  startupProbe: {{- mergeOverwrite (dict "httpGet" (dict "path" "/livez" "port" "http")) $values.probes.startup | toYaml | nindent 4 }}
-  livenessProbe: {{- mergeOverwrite (dict "httpGet" (dict "path" "/livez" "port" "http")) $values.probes.liveness | toYaml | nindent 4 }}
-  readinessProbe: {{- mergeOverwrite (dict "httpGet" (dict "path" "/readyz" "port" "http")) $values.probes.readiness | toYaml | nindent 4 }}
+  startupProbe: {{- mergeOverwrite (dict "httpGet" (dict "path" "/livez" "port" "http")) (default dict $values.probes.startup) | toYaml | nindent 4 }}
+  livenessProbe: {{- mergeOverwrite (dict "httpGet" (dict "path" "/livez" "port" "http")) (default dict $values.probes.liveness) | toYaml | nindent 4 }}
+  readinessProbe: {{- mergeOverwrite (dict "httpGet" (dict "path" "/readyz" "port" "http")) (default dict $values.probes.readiness) | toYaml | nindent 4 }}
   {{- if $values.preStopSeconds }}
   lifecycle:
     preStop: {sleep: {seconds: {{ $values.preStopSeconds }}}}
@@ -130,21 +132,23 @@ checksum/config: {{ toYaml .Values.config | sha256sum }}
     {{- include "worker.dataMount" $root | nindent 4 }}
 {{- end }}
 
-{{/* A worker's pod: (dict "root" $ "restartPolicy" "Always" "arguments" (list)). */}}
+{{/* A worker's pod: (dict "root" $ "restartPolicy" "Always"), with "arguments" and "annotations" where there are any. */}}
 {{- define "worker.pod" -}}
 {{- $root := .root }}
 {{- $values := $root.Values -}}
 metadata:
   labels:
     {{- include "worker.selectorLabels" (dict "root" $root "component" "worker") | nindent 4 }}
-    {{- include "worker.labels" $root | nindent 4 }}
     {{- with $values.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
   annotations:
     {{- include "worker.podAnnotations" $root | nindent 4 }}
+    {{- with .annotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 spec:
-  {{- include "worker.commonPodSpec" $root | nindent 2 }}
+  {{- include "worker.commonPodSpec" (dict "root" $root "usesOci" (include "worker.usesOci" $root)) | nindent 2 }}
   restartPolicy: {{ .restartPolicy }}
   terminationGracePeriodSeconds: {{ default (include "worker.grace" $root | int) $values.terminationGracePeriodSeconds }}
   {{- with $values.runtimeClassName }}
@@ -157,7 +161,7 @@ spec:
   containers:
     {{- include "worker.container" . | nindent 4 }}
   volumes:
-    {{- include "worker.commonVolumes" (dict "root" $root) | nindent 4 }}
+    {{- include "worker.commonVolumes" $root | nindent 4 }}
     - name: scratch
       {{- default (dict "emptyDir" (dict "sizeLimit" $values.scratch.size)) $values.scratch.volume | toYaml | nindent 6 }}
     - name: shm
@@ -167,7 +171,10 @@ spec:
       emptyDir: {sizeLimit: {{ $values.modelCache.size }}}
     {{- else if eq $values.modelCache.kind "claim" }}
     - name: models
-      persistentVolumeClaim: {claimName: {{ default (printf "%s-models" (include "worker.fullname" $root)) $values.modelCache.existingClaim }}}
+      persistentVolumeClaim:
+        claimName: {{ default (printf "%s-models" (include "worker.fullname" $root)) $values.modelCache.existingClaim }}
+        # A claim that is ReadOnlyMany can't be mounted otherwise.
+        readOnly: {{ not (include "worker.fetches" $root) }}
     {{- end }}
   {{- with $values.nodeSelector }}
   nodeSelector:

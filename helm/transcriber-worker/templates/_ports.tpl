@@ -8,12 +8,16 @@
 {{- end }}
 {{- end }}
 {{- $queue := $config.broker.oci_queue }}
-{{- range compact (list $queue.endpoint $queue.admin_endpoint $queue.results_endpoint $config.oci.object_storage_endpoint) }}
+{{- $urls := compact (list $queue.endpoint $queue.admin_endpoint $queue.results_endpoint $config.oci.object_storage_endpoint) }}
+{{- range $config.storage.allowed_sources }}
+{{- if hasPrefix "https://" . }}{{ $urls = append $urls . }}{{ end }}
+{{- end }}
+{{- range $urls }}
 {{- $host := (urlParse .).host }}
 {{- $default := ternary "80" "443" (hasPrefix "http://" .) }}
 {{- $ports = append $ports (regexFind ":[0-9]+$" $host | trimPrefix ":" | default $default | int) }}
 {{- end }}
-{{- if include "worker.usesWorkloadIdentity" . }}
+{{- if include "worker.usesWorkloadIdentity" (dict "root" . "usesOci" (include "worker.usesOci" .)) }}
 {{- $ports = append $ports 12250 }}
 {{- end }}
 {{- toYaml (uniq $ports) }}
