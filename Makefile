@@ -7,11 +7,13 @@ BIN := $(VENV)/bin
 LOCK = requirements/$(1)-py$(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])').txt
 PYTEST := $(BIN)/python -m pytest
 QUICK := -m "not slow"
+# A file of tests stays on one core, and so do the servers that it starts.
+EVERY_CORE := --numprocesses auto --maxprocesses 4 --dist loadfile
 # What `make demo` runs on: directory, kafka or queue.
 STACK ?= directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-integration test-slow chaos coverage bench chart check fmt docs lock clean
+.PHONY: help setup demo test test-fast test-integration test-monitoring test-image test-slow chaos coverage bench chart check fmt docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,13 +38,19 @@ else
 	$(BIN)/python scripts/demo.py $(STACK)
 endif
 
-test: test-fast chart test-integration ## all tests but the slow ones; what this machine lacks is skipped, with the reason
+test: test-fast chart test-integration test-monitoring test-image ## all tests but the slow ones; what this machine lacks is skipped, with the reason
 
 test-fast: $(VENV)/.dev ## unit tests, and the contract of every adapter
-	$(PYTEST) tests/unit tests/contract $(QUICK)
+	$(PYTEST) tests/unit tests/contract $(QUICK) $(EVERY_CORE)
 
 test-integration: $(VENV)/.dev ## real processes: workers, media children, the small model; killed at every stage
-	$(PYTEST) -v tests/integration tests/chaos $(QUICK)
+	$(PYTEST) -v tests/integration tests/chaos $(QUICK) $(EVERY_CORE)
+
+test-monitoring: $(VENV)/.dev ## a real Prometheus over real workers: what is provoked fires its alerts, and no others
+	$(PYTEST) tests/monitoring
+
+test-image: $(VENV)/.dev ## the image, built and run: needs root, buildah, podman, runc and debootstrap
+	$(PYTEST) tests/image
 
 test-slow: $(VENV)/.dev ## accuracy, memory and chaos at length: tens of minutes
 	$(PYTEST) tests -m slow
@@ -57,7 +65,7 @@ chaos: $(VENV)/.dev ## thousands of jobs, hundreds of killed workers, servers th
 
 coverage: $(VENV)/.dev ## branch coverage of the fast tests, with its floor
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q tests/unit tests/contract $(QUICK)
+	$(BIN)/coverage run -m pytest -q tests/unit tests/contract $(QUICK) $(EVERY_CORE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered --fail-under=85
 
@@ -66,19 +74,19 @@ BENCH =
 bench: $(VENV)/.runtime ## this worker against faster-whisper used directly, on this machine (docs/benchmark.md)
 	$(BIN)/transcriber-worker bench $(BENCH)
 
-chart: $(VENV)/.dev ## the Helm chart: lint, every combination of configmaps/ against Kubernetes' and KEDA's schemas, alerts, dashboard
-	$(BIN)/python scripts/gen-chart.py --check
-	$(BIN)/python scripts/gen-dashboard.py --check
-	$(PYTEST) tests/chart
+chart: $(VENV)/.dev ## the Helm chart: lint, every combination against the schemas of Kubernetes, KEDA and the Prometheus operator; alerts, scaling, the docs' commands
+	$(PYTEST) tests/chart tests/scaling tests/docs $(EVERY_CORE)
 
-check: $(VENV)/.dev ## formatting, lint, types, import rules, generated docs
+check: $(VENV)/.dev ## formatting, lint, types, import rules, secrets, generated docs
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/scan-secrets.py
 	$(BIN)/python scripts/gen-docs.py --check
 	$(BIN)/python scripts/gen-chart.py --check
 	$(BIN)/python scripts/gen-dashboard.py --check
+	$(BIN)/python scripts/gen-scaling.py --check
 
 fmt: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff format
@@ -88,6 +96,7 @@ docs: $(VENV)/.dev ## generate docs/ and the chart's schema, table and dashboard
 	$(BIN)/python scripts/gen-docs.py
 	$(BIN)/python scripts/gen-chart.py
 	$(BIN)/python scripts/gen-dashboard.py
+	$(BIN)/python scripts/gen-scaling.py
 
 lock: ## pin every dependency by hash, for each Python (needs uv)
 	scripts/lock.sh
