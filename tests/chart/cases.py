@@ -4,9 +4,11 @@ import itertools
 
 from tests.chart.tools import Document
 
-BROKERS = (None, "kafka-oci-streaming", "kafka-managed", "oci-queue")
-PROFILES = (None, "a10", "cpu-dev", "low-latency", "cost")
-COMBINATIONS = [tuple(name for name in pair if name is not None) for pair in itertools.product(BROKERS, PROFILES)]
+BROKERS = ("kafka-oci-streaming", "kafka-managed", "oci-queue")
+PROFILES = ("a10", "cpu-dev", "low-latency", "cost")
+COMBINATIONS = [
+    tuple(name for name in pair if name is not None) for pair in itertools.product((None, *BROKERS), (None, *PROFILES))
+]
 ALL_ON: Document = {
     "monitoring": {"podMonitor": {"enabled": True}, "rules": {"enabled": True}, "dashboard": {"enabled": True}},
     "networkPolicy": {"enabled": True},

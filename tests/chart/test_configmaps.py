@@ -8,14 +8,15 @@ import pytest
 import yaml
 
 from tests.chart import schemas
-from tests.chart.cases import COMBINATIONS
+from tests.chart.cases import BROKERS, COMBINATIONS, PROFILES
 from tests.chart.pod import complaints, in_a_pod, machine_of
-from tests.chart.tools import CONFIGMAPS, Document, Helm, config_of, the, worker_pod
+from tests.chart.tools import CONFIGMAPS, Document, Helm, config_of, pods, the, worker_pod
+from transcriber_worker import __version__
+from transcriber_worker.pipeline.places import Places
 from transcriber_worker.settings import MIB
 from transcriber_worker.tools.limits import Machine
 
 FILES = sorted(path.stem for path in CONFIGMAPS.glob("*.yaml"))
-PROFILES = {"a10", "cpu-dev", "low-latency", "cost"}
 MINE: Document = {
     "image": {"repository": "registry.example/transcriber-worker"},
     "imagePullSecrets": [{"name": "registry"}],
@@ -66,6 +67,38 @@ def test_secrets_it_names_are_mounted(helm: Helm, files: tuple[str, ...]) -> Non
     mounts = [mount["mountPath"] for mount in worker_pod(documents)["containers"][0]["volumeMounts"]]
     for secret in re.findall(r"file:(/etc/\S+)", yaml.safe_dump(config_of(documents))):
         assert any(secret.startswith(f"{mount}/") for mount in mounts), secret
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+def test_it_writes_to_no_bucket_that_may_only_be_read(broker: str, tmp_path: Path) -> None:
+    """docs/brokers.md: `read objects` on buckets of sources, `manage objects` on those of outputs, state, uploads."""
+    config = yaml.safe_load((CONFIGMAPS / f"{broker}.yaml").read_text())["config"]
+    places = Places.of(in_a_pod(config, tmp_path))
+
+    assert places.uploads is not None
+    written = {place.authority for place in (places.output, places.state, places.uploads)}
+    assert written == {"my-transcripts@my-namespace"}
+    assert written.isdisjoint(prefix.authority for prefix in places.rules.sources if prefix != places.uploads)
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+def test_exporter_and_helm_test_need_no_image_with_gpu_libraries(helm: Helm, broker: str) -> None:
+    made = pods(helm.render((broker,)))
+
+    images = {
+        component: container["image"] for component, pod in made.items() for container in pod["spec"]["containers"]
+    }
+
+    worker = f"my-registry/transcriber-worker:{__version__}"
+    assert images == {"worker": worker, "exporter": f"{worker}-exporter", "test": f"{worker}-exporter"}
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+def test_every_pod_is_the_service_account_that_the_policies_name(helm: Helm, broker: str) -> None:
+    made = pods(helm.render((broker,)))
+    (account,) = {pod["spec"]["serviceAccountName"] for pod in made.values()}
+    assert f"service account `{account}`" in (CONFIGMAPS / f"{broker}.yaml").read_text()
+    assert f"service account `{account}`" in (CONFIGMAPS / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", FILES)

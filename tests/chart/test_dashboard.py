@@ -5,12 +5,9 @@ import re
 
 import pytest
 
+from tests.chart.dashboard import FILE, PANELS
 from tests.chart.exported import problems
-from tests.chart.tools import CHART, Helm, the
-
-PANELS = [
-    panel for panel in json.loads((CHART / "files" / "dashboard.json").read_text())["panels"] if panel["type"] != "row"
-]
+from tests.chart.tools import Helm, the
 
 
 def queries() -> list[tuple[str, str, str]]:
@@ -56,6 +53,4 @@ def test_the_chart_ships_it_unchanged(helm: Helm) -> None:
     shipped = the(helm.render(values={"monitoring": {"dashboard": {"enabled": True}}}), "ConfigMap", "-dashboard")
 
     assert shipped["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert json.loads(shipped["data"]["transcriber-worker.json"]) == json.loads(
-        (CHART / "files" / "dashboard.json").read_text()
-    )
+    assert json.loads(shipped["data"]["transcriber-worker.json"]) == json.loads(FILE.read_text())

@@ -1,6 +1,7 @@
 """What is generated of the chart, and what the chart has to know of the worker."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ import yaml
 from tests.chart.tools import CHART, PROJECT
 from transcriber_worker import __version__
 from transcriber_worker.settings import Settings
+from transcriber_worker.worker.loop import HAND_BACK_S
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -76,6 +78,14 @@ def test_the_chart_reckons_with_the_workers_own_defaults() -> None:
                 assert value == found[key], f"{path}{key}"
 
     check(yaml.safe_load(block), real, "")
+
+
+def test_the_pages_tell_the_workers_own_time_to_hand_back() -> None:
+    told = [(CHART / "README.md").read_text(), (CHART / "values.yaml").read_text()]
+    assert [re.findall(r"drain_s`? \+ (\d+)(?: s)? for handing back", text) for text in told] == [
+        [f"{HAND_BACK_S:.0f}"] * 2,
+        [f"{HAND_BACK_S:.0f}"],
+    ]
 
 
 def test_the_charts_own_config_is_the_workers() -> None:

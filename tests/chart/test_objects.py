@@ -68,7 +68,7 @@ OURS = {"Secret": {"transcriber-kafka", "certificates"}}
 """Of the user's, by the value files and `ALL_ON`."""
 
 
-@pytest.mark.parametrize("broker", BROKERS[1:])
+@pytest.mark.parametrize("broker", BROKERS)
 @pytest.mark.parametrize("values", [{}, *SWITCHES.values()], ids=["plain", *SWITCHES])
 def test_what_an_object_names_is_there(helm: Helm, broker: str, values: Document) -> None:
     documents = helm.render((broker,), values)

@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 from tests.chart.tools import Helm, Refused
+from transcriber_worker.settings import WorkerSettings
+from transcriber_worker.worker.loop import HAND_BACK_S
 
+DRAIN_S = round(WorkerSettings().drain_s)
+GRACE_S = round(DRAIN_S + HAND_BACK_S)
 OUT: dict[str, Any] = {"storage": {"output": "oci://t@n/"}}
 
 
@@ -64,7 +68,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an empty cache": ({"modelCache": {"kind": "claim", "fetch": {"enabled": False}}},
                        "modelCache.kind claim without existingClaim makes an empty one"),
     "spool of one node": ({"workload": {"replicas": 2}}, "data.accessModes [ReadWriteOnce] is for one pod"),
-    "grace below drain": ({"terminationGracePeriodSeconds": 300}, "terminationGracePeriodSeconds (300) is below 330"),
+    "grace below drain": ({"terminationGracePeriodSeconds": GRACE_S - 1},
+                          f"terminationGracePeriodSeconds ({GRACE_S - 1}) is below {GRACE_S}: preStopSeconds (0) + "
+                          f"config.worker.drain_s ({DRAIN_S}) + {HAND_BACK_S:.0f} s of handing back"),
     "grace below a longer drain": ({"terminationGracePeriodSeconds": 600, "config": {"worker": {"drain_s": 900.0}}},
                                    "config.worker.drain_s (900)"),
     "scratch too small": ({"scratch": {"size": "10Gi"}},
@@ -134,7 +140,7 @@ def test_all_that_is_wrong_is_told_at_once(helm: Helm) -> None:
         kafka(kafkaPartitions=4, workload={"replicas": 4}),
         kafka(workload={"replicas": 1}),
         {"workload": {"replicas": 3}, "data": {"accessModes": ["ReadWriteMany"]}},
-        {"terminationGracePeriodSeconds": 330},
+        {"terminationGracePeriodSeconds": GRACE_S},
         {"config": {"storage": {"output": "file:///data/out/"}}},
         {"scratch": {"size": "20Gi"}},
         {"scratch": {"size": "1Gi", "volume": {"hostPath": {"path": "/nvme"}}}},

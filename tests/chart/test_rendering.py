@@ -6,6 +6,8 @@ import pytest
 
 from tests.chart.cases import BAKED, CLAIMED, SCALED_JOB, SWITCHES
 from tests.chart.tools import CHART, CONFIGMAPS, NAME, Document, Helm, config_of, kinds, pods, the, worker_pod
+from transcriber_worker.settings import WorkerSettings
+from transcriber_worker.worker.loop import HAND_BACK_S
 
 
 def test_config_is_passed_verbatim(helm: Helm) -> None:
@@ -45,10 +47,11 @@ def test_a_changed_config_rolls_workers_and_exporter(helm: Helm) -> None:
 
 
 def test_grace_is_pre_stop_and_drain_and_hand_back(helm: Helm) -> None:
-    assert worker_pod(helm.render())["terminationGracePeriodSeconds"] == 330
+    default = worker_pod(helm.render())["terminationGracePeriodSeconds"]
+    assert default == WorkerSettings().drain_s + HAND_BACK_S
     values: Document = {"preStopSeconds": 7, "config": {"worker": {"drain_s": 90.5}}}
     pod = worker_pod(helm.render(values=values))
-    assert pod["terminationGracePeriodSeconds"] == 7 + 91 + 30
+    assert pod["terminationGracePeriodSeconds"] == 7 + 91 + HAND_BACK_S
     assert pod["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 7}}}
     assert (
         worker_pod(helm.render(values={"terminationGracePeriodSeconds": 900}))["terminationGracePeriodSeconds"] == 900

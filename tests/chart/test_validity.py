@@ -13,7 +13,7 @@ from transcriber_worker.settings import Settings
 
 
 def test_every_value_file_is_combined() -> None:
-    assert {path.stem for path in CONFIGMAPS.glob("*.yaml")} == {*BROKERS, *PROFILES} - {None}
+    assert {path.stem for path in CONFIGMAPS.glob("*.yaml")} == {*BROKERS, *PROFILES}
 
 
 @pytest.mark.parametrize("files", COMBINATIONS, ids="+".join)
@@ -42,13 +42,13 @@ def test_every_custom_object_is_valid(helm: Helm, definitions: Definitions, file
     assert _custom_problems(helm.render(files), definitions) == []
 
 
-@pytest.mark.parametrize("broker", BROKERS[1:])
+@pytest.mark.parametrize("broker", BROKERS)
 @pytest.mark.parametrize("values", SWITCHES.values(), ids=SWITCHES)
 def test_every_switch_is_valid(helm: Helm, broker: str, values: Document) -> None:
     assert _problems(helm.render((broker,), values)) == []
 
 
-@pytest.mark.parametrize("broker", BROKERS[1:])
+@pytest.mark.parametrize("broker", BROKERS)
 @pytest.mark.parametrize("values", SWITCHES.values(), ids=SWITCHES)
 def test_every_switch_of_custom_objects_is_valid(
     helm: Helm, definitions: Definitions, broker: str, values: Document

@@ -162,7 +162,7 @@
 {{- $grace := int (include "worker.grace" .) }}
 {{- with .Values.terminationGracePeriodSeconds }}
 {{- if lt (int .) $grace }}
-{{- $found = append $found (printf "terminationGracePeriodSeconds (%v) is below %d: preStopSeconds (%v) + config.worker.drain_s (%v) + 30 s of handing back; leave it out, or raise it" . $grace $.Values.preStopSeconds $config.worker.drain_s) }}
+{{- $found = append $found (printf "terminationGracePeriodSeconds (%v) is below %d: preStopSeconds (%v) + config.worker.drain_s (%v) + %s s of handing back; leave it out, or raise it" . $grace $.Values.preStopSeconds $config.worker.drain_s (include "worker.handBack" $)) }}
 {{- end }}
 {{- end }}
 {{- if not $config.observability.http_port }}

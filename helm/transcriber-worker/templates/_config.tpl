@@ -29,10 +29,13 @@ exporter: {http_host: 0.0.0.0, http_port: 9100}
 {{- mergeOverwrite (include "worker.defaults" . | fromYaml) (deepCopy .Values.config) | toYaml }}
 {{- end }}
 
+{{/* How long jobs told to hand back may take, in seconds: the worker's own constant; tests/chart holds it to that. */}}
+{{- define "worker.handBack" -}}30{{- end }}
+
 {{/* preStop + drain + hand-back. */}}
 {{- define "worker.grace" -}}
 {{- $config := include "worker.config" . | fromYaml }}
-{{- add .Values.preStopSeconds (ceil $config.worker.drain_s) 30 }}
+{{- add .Values.preStopSeconds (ceil $config.worker.drain_s) (include "worker.handBack" .) }}
 {{- end }}
 
 {{/* Everything that is a place, one a line. */}}
