@@ -35,6 +35,7 @@ from rich.table import Table
 
 from transcriber_worker.app import Office, open_office
 from transcriber_worker.cli import exit_with
+from transcriber_worker.cli.arguments import above_zero
 from transcriber_worker.cli.configs import settings_of
 from transcriber_worker.cli.exits import ExitCode
 from transcriber_worker.domain.errors import Reason, RejectJob, RetryJob
@@ -237,32 +238,25 @@ def request_fields(text: str) -> dict[str, Any]:
     return dict(fields)
 
 
-def positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("write a number above 0")
-    return value
-
-
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("sources", nargs="+", metavar="SOURCE", help="recordings: files, folders, URIs, prefixes")
     options.add_argument("--config", type=Path, metavar="FILE", help="the workers' own settings")
     options.add_argument("--match", metavar="PATTERN", help="of folders and prefixes, only names such as '*.mp3'")
-    options.add_argument("--jobs", type=int, metavar="N", help="default: one for each recording")
-    options.add_argument("--rate", type=positive, metavar="PER_S", help="default: all at once")
+    options.add_argument("--jobs", type=above_zero(int), metavar="N", help="default: one for each recording")
+    options.add_argument("--rate", type=above_zero(float), metavar="PER_S", help="default: all at once")
     options.add_argument(
         "--request", type=request_fields, default={}, metavar="JSON", help="more fields of each request"
     )
-    options.add_argument("--patience-s", type=positive, default=600.0, help="give up when nothing moves for so long")
-    options.add_argument("--looks-per-s", type=positive, default=50.0, help="records read while waiting")
+    options.add_argument(
+        "--patience-s", type=above_zero(float), default=600.0, help="give up when nothing moves for so long"
+    )
+    options.add_argument("--looks-per-s", type=above_zero(float), default=50.0, help="records read while waiting")
     options.add_argument("--json", type=Path, metavar="FILE", help="where the report goes")
     options.add_argument("--baseline", type=Path, metavar="FILE", help="a report to compare with")
     options.add_argument("--clean", action="store_true", help="remove what the test left")
     options.add_argument("--leave", action="store_true", help="when interrupted or out of patience, cancel nothing")
     chosen = options.parse_args()
-    if chosen.jobs is not None and chosen.jobs < 1:
-        options.error("--jobs: write a number above 0")
     if chosen.json and not chosen.json.parent.is_dir():
         options.error(f"--json: there is no folder {chosen.json.parent}")  # not after a night's run
     exit_with(lambda: load_test(chosen))

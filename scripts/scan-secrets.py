@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Look for credentials in every file that git tracks or would track (tests/image/test_files.py runs it).
+"""Look for credentials in every file that git tracks or would track; `make check` runs it.
 
 What is found must stand below with the reason why it is none; an entry that fits nothing any more is an error too.
 """

@@ -1,7 +1,6 @@
 """One namespace under watch: real workers and a real exporter on a stack, scraped like pods."""
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.deployment import BRIEF, Deployment, WorkerProcess, deployed, free_port, probe, until
-from tests.chaos.processes import PROJECT, Launcher, OsProcess, new_interpreter
+from tests.chaos.processes import PROJECT, OsProcess, new_interpreter
 from tests.chaos.stacks import Stack
 from tests.chaos.worker_under_test import Plan
 from tests.monitoring.prometheus import Alert, Prometheus
+from tests.scaling.exporter import Exporter
 from transcriber_worker.domain.job import Job
 
 EXPORTER = "exporter"
@@ -29,23 +29,19 @@ def unreadable(path: Path) -> Path:
     return path
 
 
-def command(name: str) -> Launcher:
-    """A command of the product itself, in an interpreter of its own."""
-
-    def launch(arguments: list[str], environment: Mapping[str, str], output: int) -> OsProcess:
-        config, plan = arguments
-        if plan != NO_PLAN:
-            return new_interpreter(arguments, environment, output)
-        return subprocess.Popen(
-            [sys.executable, "-m", "transcriber_worker", name, "--config", config],
-            cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=dict(environment),
-        )
-
-    return launch
+def as_shipped(arguments: list[str], environment: Mapping[str, str], output: int) -> OsProcess:
+    """A worker by its own command, in an interpreter of its own; one with a plan, as the chaos tests have it."""
+    config, plan = arguments
+    if plan != NO_PLAN:
+        return new_interpreter(arguments, environment, output)
+    return subprocess.Popen(
+        [sys.executable, "-m", "transcriber_worker", "run", "--config", config],
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=dict(environment),
+    )
 
 
 @dataclass(slots=True)
@@ -56,7 +52,7 @@ class Site:
     prometheus: Prometheus
     deployment: Deployment
     exporter_port: int
-    exporter: WorkerProcess | None = None
+    exporter: Exporter | None = None
     expected: set[Alert] = field(default_factory=set)
     """Whatever may have fired."""
     _ports: dict[str, int] = field(default_factory=dict)
@@ -88,10 +84,8 @@ class Site:
 
     def start_exporter(self) -> None:
         """Beside at least one worker, whose configuration it takes."""
-        root = self.deployment.root
-        self.exporter = WorkerProcess(
-            root / "worker-1.yaml", root / "exporter.log", Plan(), {}, command("queue-exporter")
-        )
+        self.exporter = Exporter(self.deployment.root / "worker-1.yaml", self.exporter_port)
+        self.exporter.start()
         self.prometheus.scrape(self.namespace, EXPORTER, self.exporter_port, job=JOB, container="exporter")
 
     def submit(self, count: int, recording: Path = BRIEF, name: str = "file") -> list[Job]:
@@ -148,9 +142,8 @@ class Site:
 
     def close(self) -> None:
         self.prometheus.forget(self.namespace)
-        if self.exporter is not None and self.exporter.running:
-            self.exporter.signal(signal.SIGKILL)
-            self.exporter.ended()
+        if self.exporter is not None:
+            self.exporter.kill()
 
 
 @contextmanager
@@ -160,7 +153,7 @@ def under_watch(
     """A site without workers and exporter, which `sections` of settings differ for."""
     port = free_port()
     exporter = {"http_host": "127.0.0.1", "http_port": port, "interval_s": 0.2, "stale_s": 1.0}
-    with deployed(root, stack, command("run"), exporter=exporter, **sections) as deployment:
+    with deployed(root, stack, as_shipped, exporter=exporter, **sections) as deployment:
         site = Site(namespace, prometheus, deployment, port)
         try:
             yield site

@@ -176,8 +176,7 @@ def test_an_exporter_that_is_gone_leaves_the_backlog_unknown(watch: Watch) -> No
     site.open()
 
     assert site.exporter is not None
-    site.exporter.signal(signal.SIGKILL)
-    site.exporter.ended()
+    site.exporter.kill()
     site.fires(BACKLOG_UNKNOWN)
     site.start_exporter()
     site.resolves()

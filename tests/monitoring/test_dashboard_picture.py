@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.chaos.processes import PROJECT
-from tests.chart.test_dashboard import PANELS
+from tests.chart.dashboard import PANELS
 from tests.monitoring.conftest import Watch
 from tests.monitoring.prometheus import Alert, Prometheus
 from tests.monitoring.site import unreadable

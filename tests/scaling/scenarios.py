@@ -160,7 +160,7 @@ def record(scenario: Scenario, root: Path) -> Recording:
 @contextmanager
 def _cluster(scenario: Scenario, stack: Stack, root: Path, autoscaling: Mapping[str, Any]) -> Iterator[Cluster]:
     slots = autoscaling["messagesPerWorker"]
-    exporter = Exporter(
+    exporter = Exporter.configured(
         root,
         settings_fields(root, **stack.fields()),
         interval_s=EXPORTER.interval_s / COMPRESSION,

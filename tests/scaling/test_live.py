@@ -23,7 +23,7 @@ def stack(tmp_path: Path) -> Iterator[QueueStack]:
 
 @pytest.fixture
 def exporter(stack: QueueStack, tmp_path: Path) -> Iterator[Exporter]:
-    process = Exporter(tmp_path, settings_fields(tmp_path, **stack.fields()), interval_s=0.1, stale_s=1.0)
+    process = Exporter.configured(tmp_path, settings_fields(tmp_path, **stack.fields()), interval_s=0.1, stale_s=1.0)
     process.start()
     yield process
     process.kill()

@@ -11,10 +11,9 @@ from tests.scaling.keda import Release
 from tests.scaling.recordings import Recording, all_recordings, chart_autoscaling, waiting_only
 from tests.scaling.scenarios import SCENARIOS
 from tests.scaling.tables import sections
+from transcriber_worker.worker.loop import HAND_BACK_S
 
 RECORDINGS = {one.scenario: one for one in all_recordings()}
-HAND_BACK_S = 30.0
-"""What a worker allows itself beyond the drain: part of every pod's grace."""
 
 
 @pytest.fixture(params=sorted(RECORDINGS))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transcriber_worker.cli.arguments import above_zero
 from transcriber_worker.cli.configs import Commands, add_config_option, settings_of
 from transcriber_worker.cli.exits import ExitCode
 from transcriber_worker.domain.errors import Reason, RejectJob
@@ -41,8 +42,10 @@ def add_commands(commands: Commands) -> None:
     )
     backlog.add_argument("--match", metavar="PATTERN", help="of folders and prefixes, only names such as '*.mp3'")
     backlog.add_argument("--once", action="store_true", help="leave out what --once has sent before")
-    backlog.add_argument("--limit", type=_number(int), metavar="N", help="send N requests at most")
-    backlog.add_argument("--rate", type=_number(float), metavar="PER_S", help="send so many requests a second at most")
+    backlog.add_argument("--limit", type=above_zero(int), metavar="N", help="send N requests at most")
+    backlog.add_argument(
+        "--rate", type=above_zero(float), metavar="PER_S", help="send so many requests a second at most"
+    )
     backlog.add_argument("--dry-run", action="store_true", help="show what would be sent; send nothing")
     _add_request_options(submit)
     submit.set_defaults(command=_submit, wrong=submit.error)
@@ -91,21 +94,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not separator or not key:
         raise argparse.ArgumentTypeError(f"write KEY=VALUE, not {text!r}")
     return key, value
-
-
-def _number(kind: type[int] | type[float]) -> Any:
-    """A number above zero."""
-
-    def read(text: str) -> int | float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = 0
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"write a number above 0, not {text!r}")
-        return value
-
-    return read
 
 
 def _submit(chosen: argparse.Namespace) -> ExitCode:

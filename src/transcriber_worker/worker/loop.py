@@ -25,7 +25,7 @@ from transcriber_worker.worker.signals import StopRequest
 
 _TURN_S = 1.0
 """Longest wait of one turn of the loop, so that signals and due messages are seen."""
-_HAND_BACK_S = 30.0
+HAND_BACK_S = 30.0
 """How long jobs told to hand back may take, and part of every pod's grace."""
 
 
@@ -235,7 +235,7 @@ class Worker:
             self._see_to_ended(min(_TURN_S, left_s))
         for running in self._running.values():
             running.cancel.cancel(HandBack())
-        deadline = self._clock.monotonic() + _HAND_BACK_S
+        deadline = self._clock.monotonic() + HAND_BACK_S
         while self._running and self._clock.monotonic() < deadline:
             self._see_to_ended(_TURN_S)
         for delivery in self._waiting.empty():
