@@ -12,6 +12,7 @@ import faster_whisper
 from transcriber_worker.domain.errors import WorkerBroken
 from transcriber_worker.inference.model_files import ModelFiles
 from transcriber_worker.inference.speech import Samples
+from transcriber_worker.settings import EncoderKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,10 @@ class Runtime:
     """Calls at once."""
     cpu_threads: int
     """Of one call."""
+    encoder: EncoderKind = EncoderKind.CTRANSLATE2
+    """Of the batching engine."""
+    torch_bytes: int | None = None
+    """Most memory of the GPU that torch may take; None: as much as there is."""
 
 
 def pick_device(device: str, compute_type: str) -> tuple[str, str]:

@@ -111,6 +111,12 @@ MEDIA_SANDBOX = LogEvent(
     "The first media child is ready: which of the protections that a kernel may lack hold here (SECURITY.md).",
     ("no_network", "system_call_filter"),
 )
+ENCODER_FALLBACK = LogEvent(
+    "engine.encoder_fallback",
+    "warning",
+    "The torch encoder can't be used here, or does not hear what CTranslate2's hears: that one encodes instead.",
+    ("message",),
+)
 WORKER_READY = LogEvent("worker.ready", "info", "The intake is open.", ("max_jobs_in_flight",))
 WORKER_PAUSED = LogEvent(
     "worker.paused", "warning", "The intake is closed until the environment is well again.", ("reason", "message")

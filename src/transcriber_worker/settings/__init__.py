@@ -24,6 +24,7 @@ from transcriber_worker.settings.broker import (
 )
 from transcriber_worker.settings.oci import OciAuth, OciSettings
 from transcriber_worker.settings.rooms import (
+    EncoderKind,
     EngineKind,
     EngineSettings,
     ExporterSettings,
@@ -43,6 +44,7 @@ __all__ = [
     "BrokerSettings",
     "Count",
     "DirectoryBrokerSettings",
+    "EncoderKind",
     "EngineKind",
     "EngineSettings",
     "ExporterSettings",

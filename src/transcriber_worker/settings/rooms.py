@@ -111,6 +111,12 @@ class EngineKind(StrEnum):
     SEQUENTIAL = "sequential"
 
 
+class EncoderKind(StrEnum):
+    AUTO = "auto"
+    CTRANSLATE2 = "ctranslate2"
+    TORCH = "torch"
+
+
 class EngineSettings(Section):
     kind: EngineKind = Field(
         EngineKind.BATCHED,
@@ -126,6 +132,10 @@ class EngineSettings(Section):
     workers: Count = Field(
         "auto",
         description="Batched engine: batches worked on at once, each on a model worker (on CUDA: a stream) of its own; auto: 2 on CUDA, on the CPU one a core, at most 4.",
+    )
+    encoder: EncoderKind = Field(
+        EncoderKind.AUTO,
+        description="Batched engine: what encodes. torch: the same weights with fused attention, beside CTranslate2's decoder; needs transcriber-worker[torch-encoder] and room for the encoder's weights a second time. auto: torch on CUDA where it is installed, else ctranslate2.",
     )
     max_batch_windows: Count = Field(
         "auto", description="Batched engine: most windows in a batch; auto: 16 on CUDA, 4 on the CPU."

@@ -15,7 +15,7 @@ from transcriber_worker.observability.labels import EnginePhase
 Features = npt.NDArray[np.float32]
 """(rows, mel bands, frames)."""
 
-_FRAME_SAMPLES = round(FRAME_S * SAMPLE_RATE_HZ)
+FRAME_SAMPLES = round(FRAME_S * SAMPLE_RATE_HZ)
 
 
 class Encoded(Protocol):
@@ -43,6 +43,10 @@ class Encoder(Protocol):
         most 30 s each. Raises `ValueError` for more, and what the accelerator raises."""
         ...
 
+    def out_of_memory(self) -> None:
+        """A batch did not fit, here or in the decoder: hold back no memory from the next one."""
+        ...
+
 
 class CTranslate2Encoder:
     """CTranslate2's own encoder. `whisper`: faster-whisper's `WhisperModel`."""
@@ -58,6 +62,9 @@ class CTranslate2Encoder:
             if self._whisper.model.device == "cpu":
                 return HostStates(self._one_by_one(features))
             return DeviceStates(self._whisper.encode(features))
+
+    def out_of_memory(self) -> None:
+        """CTranslate2 holds nothing back."""
 
     def _one_by_one(self, features: Features) -> npt.NDArray[np.float32]:
         """A row's attention scores alone (heads x 1500 x 1500) outgrow a CPU's caches: rows encoded together take a
@@ -110,25 +117,35 @@ class DeviceStates:
         if list(rows) == list(range(self.states.shape[0])):
             return self.states
         if self._host is None:
-            copied = self.states.to_device(ctranslate2.Device.cpu)
-            if copied.dtype == ctranslate2.DataType.bfloat16:  # unknown to numpy
-                copied = copied.to(ctranslate2.DataType.float32)
-            self._host = HostStates(np.asarray(copied))
+            self._host = HostStates(on_host(self.states))
         return self._host.of(rows)
 
     def close(self) -> None:
         self._states = self._host = None
 
 
+def on_host(states: Any) -> npt.NDArray[Any]:
+    """A copy of a `StorageView` in the memory of the CPU."""
+    copied = states.to_device(ctranslate2.Device.cpu)
+    if copied.dtype == ctranslate2.DataType.bfloat16:  # unknown to numpy
+        copied = copied.to(ctranslate2.DataType.float32)
+    return np.asarray(copied)
+
+
 def mel_features(extractor: Any, pcm: Sequence[Pcm], frames: int) -> Features:
     """What the encoder hears: as faster-whisper's batched pipeline makes it, to the bit. The features of each row are
     made from its own samples, and nought follows them to the end. `extractor`: its `FeatureExtractor`."""
-    longest = max(len(samples) for samples in pcm)
-    if longest > FULL_FRAMES * _FRAME_SAMPLES:
-        raise ValueError(f"a row of {longest / SAMPLE_RATE_HZ:.1f} s: the model hears 30 s at most")
-    needed = -(-longest // (2 * _FRAME_SAMPLES)) * 2  # even: the encoder halves them
-    features = np.zeros((len(pcm), extractor.mel_filters.shape[0], min(FULL_FRAMES, max(frames, needed))), np.float32)
+    features = np.zeros((len(pcm), extractor.mel_filters.shape[0], padded_frames(pcm, frames)), np.float32)
     for row, samples in zip(features, pcm, strict=True):
         heard = extractor(samples.astype(np.float32) / 32768.0)[:, :-1]
         row[:, : heard.shape[1]] = heard
     return features
+
+
+def padded_frames(pcm: Sequence[Pcm], frames: int) -> int:
+    """What a batch is padded to where `frames` are asked for. Raises `ValueError` for a row that is too long."""
+    longest = max(len(samples) for samples in pcm)
+    if longest > FULL_FRAMES * FRAME_SAMPLES:
+        raise ValueError(f"a row of {longest / SAMPLE_RATE_HZ:.1f} s: the model hears 30 s at most")
+    needed = -(-longest // (2 * FRAME_SAMPLES)) * 2  # even: the encoder halves them
+    return min(FULL_FRAMES, max(frames, needed))

@@ -90,6 +90,7 @@ class BatchedEngine:
             beam_size=model.beam_size,
             workers=self._plan.workers,
             cpu_threads=model.cpu_threads or max(1, cores // self._plan.workers),
+            encoder=engine.encoder,
         )
         self._lock = threading.Lock()
         self._hearings: set[FileHearing] = set()

@@ -10,7 +10,8 @@ from transcriber_worker.domain.job import Task
 from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemory, judged
 from transcriber_worker.inference.batched.decoder import Decoder, Said
 from transcriber_worker.inference.batched.dimensions import Dimensions
-from transcriber_worker.inference.batched.encoder import CTranslate2Encoder, Encoded, Encoder
+from transcriber_worker.inference.batched.encoder import Encoded
+from transcriber_worker.inference.batched.encoders import encoder_for
 from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.rows import FULL_FRAMES, Decoded, Ranking, Recipe, Row
 from transcriber_worker.inference.batched.words import words_of
@@ -30,7 +31,7 @@ class WhisperBatchModel:
         self._meter = meter
         self._loaded = LoadedModel(files, runtime)
         self._dimensions = Dimensions.read(files.path / WEIGHTS)
-        self._encoder: Encoder = CTranslate2Encoder(self._loaded.whisper, meter)
+        self._encoder = encoder_for(files, self._loaded.whisper, runtime, meter)
         self._decoder = Decoder(self._loaded.whisper, runtime.beam_size)
 
     @classmethod
@@ -82,11 +83,14 @@ class WhisperBatchModel:
             with closing(encoded):
                 return self._decode(rows, recipe, encoded)
         except MemoryError as error:
+            self._encoder.out_of_memory()
             raise AcceleratorOutOfMemory(f"the worker ran out of memory: {error}") from error
         except RuntimeError as error:
             reason = judged(error)
             if reason is error:
                 raise
+            if isinstance(reason, AcceleratorOutOfMemory):
+                self._encoder.out_of_memory()
             raise reason from error
 
     def _decode(self, rows: Sequence[Row], recipe: Recipe, encoded: Encoded) -> list[Decoded]:

@@ -24,6 +24,7 @@ def weights(path: Path, shapes: dict[str, tuple[int, ...]], version: int = 6) ->
             size *= length
         parts += [text(name), struct.pack(f"<B{len(shape)}I", len(shape), *shape), struct.pack("<BI", 1, size)]
         parts.append(bytes(size))
+    parts.append(struct.pack("<I", 0))  # nothing is called by two names
     path.write_bytes(b"".join(parts))
     return path
 
