@@ -15,7 +15,7 @@ from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemo
 from transcriber_worker.inference.batched.caps import Cap
 from transcriber_worker.inference.batched.dispatch import BatchDispatcher, Desk
 from transcriber_worker.inference.batched.meter import Meter
-from transcriber_worker.inference.batched.rows import Decoded, Row
+from transcriber_worker.inference.batched.rows import BatchModel, Decoded, Row
 from transcriber_worker.observability.metrics import Metrics
 
 TIMEOUT_S = 20.0
@@ -60,7 +60,7 @@ class Engine:
     """A dispatcher with its figures. Rows queued before `start` are batched as if all had come at once."""
 
     def __init__(
-        self, model: Model, *, workers: int = 1, cap: int = 4, share: bool = False, max_batch_s: float = 1e9
+        self, model: BatchModel, *, workers: int = 1, cap: int = 4, share: bool = False, max_batch_s: float = 1e9
     ) -> None:
         self.registry = CollectorRegistry()
         self.clock = ManualClock()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -435,12 +436,34 @@ class TestWarmUp:
         assert len(watched.calls["align"]) == 3
         assert len(watched.calls["generate"]) == 1
 
+    def test_on_a_gpu_it_also_decodes_texts_as_long_as_they_get(
+        self, monkeypatch: pytest.MonkeyPatch, model: WhisperBatchModel
+    ) -> None:
+        """By the settings' beams: what a batch can take at most is found out before there is a job."""
+        monkeypatch.setattr(model, "_runtime", replace(CPU, device="cuda"))
+        watched = watch(monkeypatch, model._loaded.whisper)
+        said: list[int] = []
+        generate = watched.generate
+
+        def counting(*args: Any, **options: Any) -> Any:
+            results = generate(*args, **options)
+            said.extend(len(result.sequences_ids[0]) for result in results)
+            return results
+
+        monkeypatch.setattr(watched, "generate", counting, raising=False)
+        model.warm_up(2)
+        assert [options["beam_size"] for options in watched.calls["generate"]] == [5, 5]
+        assert max(said[:2]) < 50
+        assert said[2:] == [224, 224]
+
     def test_a_model_that_hears_nothing_is_not_let_to_work(
         self, monkeypatch: pytest.MonkeyPatch, model: WhisperBatchModel
     ) -> None:
         """As a GPU build does that does not fit its driver."""
         mute(monkeypatch, model)
-        with pytest.raises(WorkerBroken, match=r"heard nothing in a clear sentence on cpu as int8"):
+        with pytest.raises(
+            WorkerBroken, match=r"heard nothing in a clear sentence on cpu as int8.*driver of at least 570"
+        ):
             model.warm_up(1)
 
     def test_too_large_a_batch_is_told_from_a_model_that_does_not_run(

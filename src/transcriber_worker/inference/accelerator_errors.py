@@ -1,4 +1,4 @@
-"""What CTranslate2's and CUDA's messages mean for the worker. They all arrive as `RuntimeError`."""
+"""What CTranslate2's, torch's and CUDA's messages mean for the worker. They all arrive as `RuntimeError`."""
 
 from transcriber_worker.domain.errors import RetryJob, WorkerBroken
 
@@ -7,7 +7,7 @@ class AcceleratorOutOfMemory(RetryJob):
     """An allocation failed, and everything else goes on: less at a time may fit."""
 
 
-OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED")
 """The allocation failed and everything else goes on."""
 
 STICKY = (
@@ -18,6 +18,10 @@ STICKY = (
     "CUBLAS_STATUS_EXECUTION_FAILED",
     "CUBLAS_STATUS_INTERNAL_ERROR",
     "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_EXECUTION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+    "CUFFT_EXEC_FAILED",
+    "illegal instruction",
     "uncorrectable ECC error",
     "device is lost",
     "GPU is lost",

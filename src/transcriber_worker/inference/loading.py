@@ -1,9 +1,12 @@
 """Loading a model through faster-whisper, and what every engine asks of it: its languages, its tokens, its health."""
 
+import ctypes
+import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 import ctranslate2
@@ -13,6 +16,8 @@ from transcriber_worker.domain.errors import WorkerBroken
 from transcriber_worker.inference.model_files import ModelFiles
 from transcriber_worker.inference.speech import Samples
 from transcriber_worker.settings import EncoderKind
+
+CUBLAS = "libcublas.so.12"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class LoadedModel:
 
     def __init__(self, model_files: ModelFiles, runtime: Runtime) -> None:
         """Raises `WorkerBroken` for a preprocessor that does not fit; to be called within `explained`."""
+        if runtime.device == "cuda":
+            load_cublas()
         model: Any = faster_whisper.WhisperModel(
             str(model_files.path),
             device=runtime.device,
@@ -85,6 +92,18 @@ class LoadedModel:
         return sum(token < self._text_tokens for token in tokens)
 
 
+def load_cublas() -> None:
+    """Load cuBLAS where it was installed as a Python package. CTranslate2 asks the system for it by name, which does
+    not look there, but knows what is loaded already."""
+    with suppress(ModuleNotFoundError):  # none of NVIDIA's packages is there
+        spec = importlib.util.find_spec("nvidia.cublas")
+        for folder in (spec and spec.submodule_search_locations) or ():
+            library = Path(folder) / "lib" / CUBLAS
+            if library.exists():
+                ctypes.CDLL(str(library))
+                return
+
+
 @contextmanager
 def explained(model_files: ModelFiles, runtime: Runtime) -> Iterator[None]:
     """Raise `WorkerBroken` with what to install or set where loading the model or trying it out fails."""
@@ -111,5 +130,6 @@ def check_heard(texts: Iterable[str], runtime: Runtime) -> None:
     if not any(character.isalpha() for text in texts for character in text):
         raise WorkerBroken(
             f"the model heard nothing in a clear sentence on {runtime.device} as {runtime.compute_type}: the "
-            "driver or the compute type does not fit; set model.compute_type, or model.device: cpu"
+            "driver or the compute type does not fit; install an NVIDIA driver of at least 570, which GPUs newer than "
+            "Ampere need for CTranslate2, or set model.compute_type, or model.device: cpu"
         )

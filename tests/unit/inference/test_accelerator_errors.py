@@ -1,4 +1,4 @@
-"""What the messages of CTranslate2 and CUDA lead to."""
+"""What the messages of CTranslate2, torch and CUDA lead to."""
 
 import pytest
 
@@ -8,7 +8,14 @@ from transcriber_worker.inference.accelerator_errors import judged
 
 @pytest.mark.parametrize(
     "message",
-    ["CUDA failed with error out of memory", "cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED"],
+    [
+        "CUDA failed with error out of memory",
+        "cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED",
+        "CUDA out of memory. Tried to allocate 1.37 GiB. GPU 0 has a total capacity of 22.06 GiB",
+        "CUDA error: out of memory",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuFFT error: CUFFT_ALLOC_FAILED",
+    ],
 )
 def test_out_of_memory_is_tried_again(message: str) -> None:
     assert isinstance(judged(RuntimeError(message)), RetryJob)
@@ -24,6 +31,11 @@ def test_out_of_memory_is_tried_again(message: str) -> None:
         "cuBLAS failed with status CUBLAS_STATUS_EXECUTION_FAILED",
         "cuBLAS failed with status CUBLAS_STATUS_INTERNAL_ERROR",
         "cuBLAS failed with status CUBLAS_STATUS_NOT_INITIALIZED",
+        "CUDA error: an illegal memory access was encountered",
+        "CUDA error: an illegal instruction was encountered",
+        "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`",
+        "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+        "cuFFT error: CUFFT_EXEC_FAILED",
     ],
 )
 def test_a_dead_cuda_context_breaks_the_worker(message: str) -> None:

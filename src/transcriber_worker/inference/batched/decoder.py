@@ -38,6 +38,7 @@ class Decoder:
         self._tokenizers: dict[tuple[str, Task], Any] = {}
         any_language = self.tokenizer("en", Task.TRANSCRIBE)
         self._suppressed = get_suppressed_tokens(any_language, [-1])
+        self._end: int = any_language.eot
 
     def tokenizer(self, language: str, task: Task) -> Any:
         """faster-whisper's `Tokenizer` for rows in this language and task."""
@@ -62,8 +63,9 @@ class Decoder:
         )
         return prompt
 
-    def say(self, states: Any, prompts: Sequence[list[int]], recipe: Recipe) -> list[Said]:
-        """Decode rows together, whatever their languages and tasks; the prompts are of one length."""
+    def say(self, states: Any, prompts: Sequence[list[int]], recipe: Recipe, *, endless: bool = False) -> list[Said]:
+        """Decode rows together, whatever their languages and tasks; the prompts are of one length. `endless`: no text
+        ends before it is as long as texts may get."""
         if recipe.temperature > 0:
             manner = {
                 "beam_size": 1,
@@ -84,7 +86,7 @@ class Decoder:
             return_scores=True,
             return_no_speech_prob=True,
             suppress_blank=True,
-            suppress_tokens=self._suppressed,
+            suppress_tokens=[*self._suppressed, self._end] if endless else self._suppressed,
             max_initial_timestamp_index=_MAX_INITIAL_TIMESTAMP,
             **manner,
         )

@@ -3,7 +3,9 @@
 import os
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -165,7 +167,7 @@ class BatchedEngine:
         while True:
             rows = cap.rows(FULL_FRAMES)
             try:
-                return model.warm_up(rows)
+                return self._try_out(model, rows)
             except AcceleratorOutOfMemory as error:
                 if rows == 1:
                     raise WorkerBroken(
@@ -174,6 +176,14 @@ class BatchedEngine:
                     ) from error
                 self._meter.out_of_memory()
                 cap.out_of_memory(rows, self._clock.monotonic())
+
+    def _try_out(self, model: LoadedModel, rows: int) -> None:
+        """On a GPU on all workers at once, as batches will be decoded: each has a stream and libraries of its own."""
+        at_once = 1 if self._runtime.device == "cpu" else self._runtime.workers
+        with ThreadPoolExecutor(at_once, thread_name_prefix="warm-up") as pool:
+            full = [text for text in pool.map(partial(_too_large, model), [rows] * at_once) if text]
+        if full:
+            raise AcceleratorOutOfMemory(full[0])
 
     def _forget(self, hearing: FileHearing) -> None:
         with self._lock:
@@ -188,6 +198,15 @@ class BatchedEngine:
                 return None
             budget = max(0, self._memory_bytes - _own_bytes()) // 2
         return budget // self._plan.workers
+
+
+def _too_large(model: LoadedModel, rows: int) -> str | None:
+    """Why a batch does not fit, in words: an error holds on to what the batch had allocated."""
+    try:
+        model.warm_up(rows)
+    except AcceleratorOutOfMemory as error:
+        return str(error)
+    return None
 
 
 def _written_language(options: SpeechOptions) -> str | None:

@@ -1,7 +1,7 @@
 """The model of the batching engine: faster-whisper's features and words, CTranslate2's encoder and decoder."""
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import numpy as np
 from faster_whisper.transcribe import get_compression_ratio
@@ -72,16 +72,32 @@ class WhisperBatchModel:
         row = Row(pcm, FULL_FRAMES, Recipe(), Task.TRANSCRIBE, (), "en", lambda ranking: ranking[0][0])
         with explained(self._files, self._runtime):
             check_heard([min((d.text for d in self.decode([row] * rows)), key=len)], self._runtime)
+            if self._runtime.device != "cpu":  # where memory is scarce: as much as a batch can ever take
+                self._longest_texts([row] * rows)
 
     def decode(self, rows: Sequence[Row]) -> list[Decoded]:
         """See `BatchModel`."""
         recipe = rows[0].recipe
         if any(row.recipe != recipe for row in rows):
             raise ValueError("rows of several recipes can't be decoded together")
+        with self._judged(), closing(self._encoded(rows)) as encoded:
+            return self._decode(rows, recipe, encoded)
+
+    def _longest_texts(self, rows: Sequence[Row]) -> None:
+        """Decode texts that do not end before they must."""
+        tokenizer = self._decoder.tokenizer("en", Task.TRANSCRIBE)
+        prompts = [self._decoder.prompt(tokenizer, row.prompt, row.recipe) for row in rows]
+        with self._judged(), closing(self._encoded(rows)) as encoded:
+            self._decoder.say(encoded.states, prompts, rows[0].recipe, endless=True)
+
+    def _encoded(self, rows: Sequence[Row]) -> Encoded:
+        return self._encoder.encode([row.pcm for row in rows], max(row.frames for row in rows))
+
+    @contextmanager
+    def _judged(self) -> Iterator[None]:
+        """Raise what the accelerator's errors mean for the worker in their place."""
         try:
-            encoded = self._encoder.encode([row.pcm for row in rows], max(row.frames for row in rows))
-            with closing(encoded):
-                return self._decode(rows, recipe, encoded)
+            yield
         except MemoryError as error:
             self._encoder.out_of_memory()
             raise AcceleratorOutOfMemory(f"the worker ran out of memory: {error}") from error

@@ -1,8 +1,9 @@
 """What the batching engine makes of its settings, of the model it loads, and of memory that runs out at the start."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -64,11 +65,17 @@ class Loading:
 
 
 def an_engine(
-    load: Loading, *, cores: int = 2, memory_bytes: int = 1 << 40, translates: bool = True, **settings: Any
+    load: Loading,
+    *,
+    cores: int = 2,
+    memory_bytes: int = 1 << 40,
+    translates: bool = True,
+    device: Literal["cpu", "cuda"] = "cpu",
+    **settings: Any,
 ) -> BatchedEngine:
     files = ModelFiles("scripted", Path("nowhere"), "0" * 64, translates=translates)
     return BatchedEngine(
-        ModelSettings(device="cpu", compute_type="int8"),
+        ModelSettings(device=device, compute_type="int8"),
         EngineSettings.model_validate(settings),
         lambda: files,
         cores=cores,
@@ -126,6 +133,32 @@ def test_by_default_batches_may_take_half_of_what_is_free() -> None:
 
 def test_memory_that_runs_out_at_the_start_makes_batches_smaller() -> None:
     assert warmed_up_with(Recorded(fits=3), max_batch_windows=16) == [16, 8, 4, 2]
+
+
+class AllAtOnce(Recorded):
+    """A warm-up ends when as many as there are workers have begun."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__()
+        self._begun = threading.Barrier(workers)
+
+    def warm_up(self, rows: int) -> None:
+        self._begun.wait(TIMEOUT_S)
+        super().warm_up(rows)
+
+
+def test_on_a_gpu_all_workers_are_warmed_up_at_once() -> None:
+    """Each has memory of its own: what fits one of them need not fit all."""
+    assert warmed_up_with(AllAtOnce(3), device="cuda", workers=3, max_batch_windows=6) == [6, 6, 6]
+
+
+def test_a_gpu_on_which_nothing_runs_breaks_the_worker() -> None:
+    class Broken(Recorded):
+        def warm_up(self, rows: int) -> None:
+            raise WorkerBroken("libcublas.so.12 is not found")
+
+    with pytest.raises(WorkerBroken, match="is not found"):
+        warmed_up_with(Broken(), device="cuda")
 
 
 def test_a_model_that_leaves_no_room_for_one_window_is_told_of() -> None:
