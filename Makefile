@@ -13,7 +13,7 @@ EVERY_CORE := --numprocesses auto --maxprocesses 4 --dist loadfile
 STACK ?= directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-integration test-monitoring test-image test-slow chaos coverage bench chart check fmt docs lock clean
+.PHONY: help setup demo test test-fast test-integration test-monitoring test-image test-torch test-slow chaos coverage bench chart check fmt docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ test-monitoring: $(VENV)/.dev ## a real Prometheus over real workers: what is pr
 
 test-image: $(VENV)/.dev ## the image, built and run: needs root, buildah, podman, runc and debootstrap
 	$(PYTEST) tests/image
+
+test-torch: $(VENV)/.dev ## the torch encoder against CTranslate2's, on the CPU; skipped where torch is not installed
+	$(PYTEST) tests/torch
 
 test-slow: $(VENV)/.dev ## accuracy, memory and chaos at length: tens of minutes
 	$(PYTEST) tests -m slow

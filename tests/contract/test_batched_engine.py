@@ -38,6 +38,8 @@ class Held:
         self._inside = inside
         self.languages = inside.languages
         self.compute_type = inside.compute_type
+        self.encoder = inside.encoder
+        self.fixed_bytes = inside.fixed_bytes
         self.encode_text = inside.encode_text
         self.count_text = inside.count_text
         self.row_bytes = inside.row_bytes

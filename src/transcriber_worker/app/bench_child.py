@@ -35,7 +35,7 @@ def settings_for(spec: Spec, settings: Settings) -> Settings:
     kind = EngineKind.SEQUENTIAL if spec.kind is Kind.SEQUENTIAL else EngineKind.BATCHED
     changes: dict[str, Any] = {"kind": kind, "window_padding": spec.padding}
     if spec.workers != "auto":
-        changes["workers"] = spec.workers
+        changes |= {"workers": spec.workers, "cuda_streams": spec.workers}
     if spec.max_batch_windows != "auto":
         changes["max_batch_windows"] = spec.max_batch_windows
     return settings.model_copy(

@@ -59,6 +59,7 @@ def make_engine(settings: Settings, machine: Machine, clock: Clock, metrics: Met
         files,
         cores=machine.cores,
         memory_bytes=machine.memory_bytes,
+        gpu_bytes=machine.gpu_bytes,
         clock=clock,
         metrics=metrics,
     )

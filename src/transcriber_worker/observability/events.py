@@ -45,6 +45,12 @@ FIELDS: dict[str, str] = {
     "model_sha256": "digest of the model file",
     "device": "cpu or cuda",
     "compute_type": "CTranslate2 compute type",
+    "encoder": "ctranslate2 or torch",
+    "batches_at_once": "model workers; on cuda each has a stream of its own",
+    "max_batch_windows": "most windows in a batch, after the warm-up",
+    "gpu_bytes": "memory of the GPU",
+    "weights_bytes": "memory of the weights, torch's copy of the encoder's counted",
+    "window_bytes": "memory that a window of a batch takes in work",
     "load_s": "seconds to load and warm up",
     "no_network": "whether media children have no network",
     "system_call_filter": "whether media children may only compute and read what is open",
@@ -110,6 +116,20 @@ MEDIA_SANDBOX = LogEvent(
     "info",
     "The first media child is ready: which of the protections that a kernel may lack hold here (SECURITY.md).",
     ("no_network", "system_call_filter"),
+)
+ENGINE_PLANNED = LogEvent(
+    "engine.planned",
+    "info",
+    "How the batching engine will work, and what it expects of the memory of a GPU.",
+    (
+        "encoder",
+        "compute_type",
+        "batches_at_once",
+        "max_batch_windows",
+        "gpu_bytes",
+        "weights_bytes",
+        "window_bytes",
+    ),
 )
 ENCODER_FALLBACK = LogEvent(
     "engine.encoder_fallback",

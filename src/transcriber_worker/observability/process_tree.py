@@ -1,12 +1,13 @@
 """What a process and all its descendants use, as the operating system counts it."""
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
-from transcriber_worker.observability.resources import open_nvml
+from transcriber_worker.observability.resources import Nvml, open_nvml
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,18 @@ def gpu_names() -> tuple[str, ...]:
         return tuple(str(nvml.nvmlDeviceGetName(handle)) for handle in handles)
     except nvml.NVMLError:
         return ()
+
+
+def gpu_memory_bytes(load: Callable[[], Nvml] | None = None) -> int | None:
+    """Memory of the smallest GPU of this machine; None where there is none, or none that tells. `load` gives NVML."""
+    nvml = open_nvml(load)
+    if nvml is None:
+        return None
+    try:
+        handles = map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))
+        return min((int(nvml.nvmlDeviceGetMemoryInfo(handle).total) for handle in handles), default=None)
+    except nvml.NVMLError:
+        return None
 
 
 def _tree(pid: int) -> list[psutil.Process]:

@@ -99,7 +99,10 @@ class ModelSettings(Section):
     )
     offline: bool = Field(False, description="Never fetch: a model missing from the cache is an error at start.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where there is a usable GPU.")
-    compute_type: str = Field("auto", description="CTranslate2 compute type; auto: float16 on cuda, int8 on cpu.")
+    compute_type: str = Field(
+        "auto",
+        description="CTranslate2 compute type; auto: float16 on cuda, int8_float16 where that is too large for the GPU; int8 on cpu.",
+    )
     cpu_threads: int = Field(
         0, ge=0, description="Threads of one model worker on the CPU; 0: the cores shared out over the model workers."
     )
@@ -131,14 +134,19 @@ class EngineSettings(Section):
     )
     workers: Count = Field(
         "auto",
-        description="Batched engine: batches worked on at once, each on a model worker (on CUDA: a stream) of its own; auto: 2 on CUDA, on the CPU one a core, at most 4.",
+        description="Batched engine on the CPU: batches worked on at once, each on a model worker of its own; auto: one a core, at most 4.",
+    )
+    cuda_streams: Count = Field(
+        "auto",
+        description="Batched engine on CUDA: batches worked on at once, each on a model worker with a stream of its own, so that one is decoded while the next is encoded; auto: 2, or 1 where the memory is short.",
     )
     encoder: EncoderKind = Field(
         EncoderKind.AUTO,
         description="Batched engine: what encodes. torch: the same weights with fused attention, beside CTranslate2's decoder; needs transcriber-worker[torch-encoder] and room for the encoder's weights a second time. auto: torch on CUDA where it is installed, else ctranslate2.",
     )
     max_batch_windows: Count = Field(
-        "auto", description="Batched engine: most windows in a batch; auto: 16 on CUDA, 4 on the CPU."
+        "auto",
+        description="Batched engine: most windows in a batch; auto: 4 on the CPU; on CUDA 16, on a GPU of 40 GB or more 64, or what fits beside the model.",
     )
     max_batch_s: float = Field(
         8.0,
@@ -151,7 +159,7 @@ class EngineSettings(Section):
     )
     batch_memory_bytes: Annotated[int, Field(gt=0)] | Literal["auto"] = Field(
         "auto",
-        description="Batched engine: memory that all batches in work may take beside the weights, which bounds them further; auto: half of what is free once the model is loaded.",
+        description="Batched engine: memory that all batches in work may take beside the weights, which bounds them further; auto: half of what is free once the model is loaded; on CUDA what the GPU has beside model and libraries.",
     )
     concurrency: int = Field(
         2, ge=1, le=64, description="Sequential engine: files transcribed at once, each on a model worker of its own."

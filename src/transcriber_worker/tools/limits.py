@@ -11,6 +11,7 @@ import psutil
 from transcriber_worker.domain.audio import SAMPLE_RATE_HZ
 from transcriber_worker.inference.batched.plan import LEAST_AHEAD, EnginePlan, plan
 from transcriber_worker.inference.model_catalogue import CATALOGUE, WEIGHTS
+from transcriber_worker.observability.process_tree import gpu_memory_bytes
 from transcriber_worker.settings import MIB, EngineKind, EngineSettings, Settings
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -37,6 +38,8 @@ class Machine:
     memory_bytes: int
     cores: int
     gpu: bool = False
+    gpu_bytes: int | None = None
+    """Memory of the GPU, where it can be told."""
 
     @classmethod
     def this(cls) -> "Machine":
@@ -47,12 +50,15 @@ class Machine:
                 limits.append(int(Path(path).read_text()))
             except (OSError, ValueError):
                 continue  # no such limit here
-        return cls(min(limits), min(len(os.sched_getaffinity(0)), _cpu_quota()), any(map(os.path.exists, _GPU_NODES)))
+        cores = min(len(os.sched_getaffinity(0)), _cpu_quota())
+        gpu = any(map(os.path.exists, _GPU_NODES))
+        return cls(min(limits), cores, gpu, gpu_memory_bytes() if gpu else None)
 
 
 def engine_plan(settings: Settings, machine: Machine) -> EnginePlan:
     """How much the engine will work on at once on this machine."""
-    return plan(settings.engine, cuda=on_gpu(settings, machine), cores=machine.cores)
+    cuda = on_gpu(settings, machine)
+    return plan(settings.engine, cuda=cuda, cores=machine.cores, gpu_bytes=machine.gpu_bytes)
 
 
 def windows_ahead(settings: Settings, machine: Machine) -> int:

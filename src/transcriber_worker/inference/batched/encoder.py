@@ -11,6 +11,7 @@ from transcriber_worker.domain.audio import SAMPLE_RATE_HZ, Pcm
 from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.rows import FRAME_S, FULL_FRAMES
 from transcriber_worker.observability.labels import EnginePhase
+from transcriber_worker.settings import EncoderKind
 
 Features = npt.NDArray[np.float32]
 """(rows, mel bands, frames)."""
@@ -38,6 +39,9 @@ class Encoded(Protocol):
 class Encoder(Protocol):
     """Thread-safe: as many calls run at once as the model has workers."""
 
+    @property
+    def kind(self) -> EncoderKind: ...
+
     def encode(self, pcm: Sequence[Pcm], frames: int) -> Encoded:
         """Hear a batch, each row padded to `frames`, or more where a row is longer. `pcm`: int16, (n,), mono 16 kHz, at
         most 30 s each. Raises `ValueError` for more, and what the accelerator raises."""
@@ -50,6 +54,8 @@ class Encoder(Protocol):
 
 class CTranslate2Encoder:
     """CTranslate2's own encoder. `whisper`: faster-whisper's `WhisperModel`."""
+
+    kind = EncoderKind.CTRANSLATE2
 
     def __init__(self, whisper: Any, meter: Meter) -> None:
         self._whisper = whisper

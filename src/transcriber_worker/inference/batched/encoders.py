@@ -44,7 +44,7 @@ def encoder_for(
     unless it is what `runtime` says. Raises `WorkerBroken` where torch was asked for by name and is not installed, and
     where the accelerator can't be used any more."""
     plain = CTranslate2Encoder(whisper, meter)
-    if not _wanted(runtime):
+    if not wants_torch(runtime.encoder, runtime.device):
         return plain
     try:
         encoder = _load(files, whisper, runtime, meter, device_of)
@@ -60,15 +60,16 @@ def encoder_for(
     return plain
 
 
-def _wanted(runtime: Runtime) -> bool:
+def wants_torch(kind: EncoderKind, device: str) -> bool:
+    """Whether torch is to be tried. Raises `WorkerBroken` where it was asked for by name and is not installed."""
     installed = importlib.util.find_spec("torch") is not None
-    if runtime.encoder is EncoderKind.TORCH and not installed:
+    if kind is EncoderKind.TORCH and not installed:
         raise WorkerBroken(
             "engine.encoder: torch needs torch: install transcriber-worker[torch-encoder], or set auto or ctranslate2"
         )
-    if runtime.encoder is EncoderKind.AUTO:
-        return installed and runtime.device == "cuda"
-    return runtime.encoder is EncoderKind.TORCH
+    if kind is EncoderKind.AUTO:
+        return installed and device == "cuda"
+    return kind is EncoderKind.TORCH
 
 
 def _load(files: ModelFiles, whisper: Any, runtime: Runtime, meter: Meter, device_of: "DeviceOf | None") -> Encoder:

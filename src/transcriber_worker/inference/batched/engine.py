@@ -15,16 +15,22 @@ from transcriber_worker.domain.job import SpeechOptions, Task
 from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemory
 from transcriber_worker.inference.base import EngineInfo, Hearing, Listener
 from transcriber_worker.inference.batched.caps import Cap
+from transcriber_worker.inference.batched.dimensions import Dimensions
 from transcriber_worker.inference.batched.dispatch import BatchDispatcher
+from transcriber_worker.inference.batched.encoders import wants_torch
+from transcriber_worker.inference.batched.gpu_plan import batch_bytes, plan_gpu
 from transcriber_worker.inference.batched.hearing import FileHearing
 from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.model import WhisperBatchModel
 from transcriber_worker.inference.batched.plan import plan
 from transcriber_worker.inference.batched.prompts import PromptBook
 from transcriber_worker.inference.batched.rows import FULL_FRAMES, BatchModel
-from transcriber_worker.inference.loading import Runtime, pick_device
+from transcriber_worker.inference.loading import Runtime, explained, pick_device
+from transcriber_worker.inference.model_catalogue import WEIGHTS
 from transcriber_worker.inference.model_files import ModelFiles
 from transcriber_worker.inference.options import check_languages, check_task
+from transcriber_worker.observability import events
+from transcriber_worker.observability.logging import emit
 from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.settings import EngineSettings, ModelSettings
 
@@ -39,6 +45,12 @@ class LoadedModel(BatchModel, Protocol):
 
     @property
     def compute_type(self) -> str: ...
+
+    @property
+    def encoder(self) -> str: ...
+
+    @property
+    def fixed_bytes(self) -> int: ...
 
     def encode_text(self, text: str) -> tuple[int, ...]: ...
 
@@ -61,8 +73,8 @@ class BatchedEngine:
     """Hears many files at once, their windows in common batches.
 
     `files` finds the model when the engine starts; `cores` are shared out over the model workers; `memory_bytes` is
-    what the machine or container has. OpenBLAS must be held to one thread before numpy is imported
-    (OPENBLAS_NUM_THREADS=1). `load`: how to load the model.
+    what the machine or container has, `gpu_bytes` what the GPU has, if that can be told. OpenBLAS must be held to one
+    thread before numpy is imported (OPENBLAS_NUM_THREADS=1). `load`: how to load the model.
     """
 
     def __init__(
@@ -73,6 +85,7 @@ class BatchedEngine:
         *,
         cores: int,
         memory_bytes: int,
+        gpu_bytes: int | None = None,
         clock: Clock,
         metrics: Metrics,
         load: Callable[[ModelFiles, Runtime, Meter], LoadedModel] = WhisperBatchModel.load,
@@ -82,10 +95,11 @@ class BatchedEngine:
         self._files = files
         self._load = load
         self._memory_bytes = memory_bytes
+        self._gpu_bytes = gpu_bytes
         self._clock = clock
         self._meter = Meter(metrics, clock)
         device, compute_type = pick_device(model.device, model.compute_type)
-        self._plan = plan(engine, cuda=device == "cuda", cores=cores)
+        self._plan = plan(engine, cuda=device == "cuda", cores=cores, gpu_bytes=gpu_bytes)
         self._runtime = Runtime(
             device=device,
             compute_type=compute_type,
@@ -102,12 +116,15 @@ class BatchedEngine:
         """Verify, load and try out the model with the largest batch; raises `WorkerBroken` with what to install or
         set."""
         files = self._files()
+        if self._runtime.device == "cuda":
+            self._runtime = self._on_gpu(files)
         model = self._load(files, self._runtime, self._meter)
-        cap = Cap(self._plan.batch, row_bytes=model.row_bytes, budget_bytes=self._batch_bytes())
+        cap = Cap(self._plan.batch, row_bytes=model.row_bytes, budget_bytes=self._batch_bytes(model))
         self._warm_up(model, cap)
+        self._tell(model, cap)
         dispatcher = BatchDispatcher(
             model,
-            workers=self._plan.workers,
+            workers=self._runtime.workers,
             cap=cap,
             max_batch_s=self._settings.max_batch_s,
             flush_s=self._settings.flush_s,
@@ -162,6 +179,38 @@ class BatchedEngine:
         for hearing in left:  # what waits for its language is not in the dispatcher's queue
             hearing.fail(HandBack("the engine is stopping"))
 
+    def _on_gpu(self, files: ModelFiles) -> Runtime:
+        """How to run a model on a GPU, now that its size is known."""
+        with explained(files, self._runtime):
+            sizes = Dimensions.read(files.path / WEIGHTS)
+        found = plan_gpu(
+            self._settings,
+            sizes,
+            compute_type=self._model_settings.compute_type,
+            beams=self._model_settings.beam_size,
+            torch=wants_torch(self._settings.encoder, "cuda"),
+            rows=self._plan.batch,
+            gpu_bytes=self._gpu_bytes,
+        )
+        return replace(
+            self._runtime,
+            compute_type=found.compute_type,
+            workers=found.streams,
+            torch_bytes=found.torch_limit_bytes,
+        )
+
+    def _tell(self, model: LoadedModel, cap: Cap) -> None:
+        emit(
+            events.ENGINE_PLANNED,
+            encoder=model.encoder,
+            compute_type=model.compute_type,
+            batches_at_once=self._runtime.workers,
+            max_batch_windows=cap.rows(FULL_FRAMES),
+            gpu_bytes=self._gpu_bytes if self._runtime.device == "cuda" else None,
+            weights_bytes=model.fixed_bytes,
+            window_bytes=model.row_bytes(FULL_FRAMES),
+        )
+
     def _warm_up(self, model: LoadedModel, cap: Cap) -> None:
         """With the largest batch, for the memory it takes: what does not fit is found out before there is a job."""
         while True:
@@ -189,15 +238,17 @@ class BatchedEngine:
         with self._lock:
             self._hearings.discard(hearing)
 
-    def _batch_bytes(self) -> int | None:
-        """Memory that one batch may take beside the weights; None: as much as there is. On CUDA nothing tells what is
-        free without another library, and running out of it does no harm but a batch decoded again."""
-        budget = self._settings.batch_memory_bytes
-        if budget == "auto":
-            if self._runtime.device == "cuda":
-                return None
-            budget = max(0, self._memory_bytes - _own_bytes()) // 2
-        return budget // self._plan.workers
+    def _batch_bytes(self, model: LoadedModel) -> int | None:
+        """Memory that one batch may take beside the weights; None: as much as there is, since running out of it on a
+        GPU does no harm but a batch decoded again."""
+        workers, budget = self._runtime.workers, self._settings.batch_memory_bytes
+        if budget != "auto":
+            return budget // workers
+        if self._runtime.device == "cpu":
+            return max(0, self._memory_bytes - _own_bytes()) // 2 // workers
+        if self._gpu_bytes is None or self._settings.max_batch_windows != "auto":
+            return None
+        return batch_bytes(self._gpu_bytes, model.fixed_bytes, workers)
 
 
 def _too_large(model: LoadedModel, rows: int) -> str | None:

@@ -12,6 +12,7 @@ from transcriber_worker.inference.batched.decoder import Decoder, Said
 from transcriber_worker.inference.batched.dimensions import Dimensions
 from transcriber_worker.inference.batched.encoder import Encoded
 from transcriber_worker.inference.batched.encoders import encoder_for
+from transcriber_worker.inference.batched.gpu_plan import Costs
 from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.rows import FULL_FRAMES, Decoded, Ranking, Recipe, Row
 from transcriber_worker.inference.batched.words import words_of
@@ -19,6 +20,7 @@ from transcriber_worker.inference.loading import LoadedModel, Runtime, check_hea
 from transcriber_worker.inference.model_catalogue import WEIGHTS
 from transcriber_worker.inference.model_files import ModelFiles
 from transcriber_worker.observability.labels import EnginePhase
+from transcriber_worker.settings import EncoderKind
 
 
 class WhisperBatchModel:
@@ -59,11 +61,20 @@ class WhisperBatchModel:
 
     def row_bytes(self, frames: int) -> int:
         """Memory that one row of a batch needs in work, beside the weights."""
-        value_bytes = 2 if self.compute_type.endswith("float16") else 4
-        decoding = self._dimensions.decoding_bytes(frames, self._runtime.beam_size, value_bytes)
+        costs = self._costs(frames)
         if self._runtime.device == "cpu":  # encodes one row after another, so that it hardly counts in a batch
-            return decoding
-        return max(decoding, self._dimensions.encoding_bytes(frames, value_bytes))
+            return costs.decoding_bytes
+        return costs.row_bytes(self._runtime.workers)
+
+    @property
+    def fixed_bytes(self) -> int:
+        """Memory that the model takes whatever the batches."""
+        return self._costs(FULL_FRAMES).fixed_bytes
+
+    @property
+    def encoder(self) -> str:
+        """What encodes: `ctranslate2` or `torch`."""
+        return self._encoder.kind.value
 
     def warm_up(self, rows: int) -> None:
         """Decode a batch of a known sentence, as large as batches may get. Raises `WorkerBroken` with what to install
@@ -108,6 +119,10 @@ class WhisperBatchModel:
             if isinstance(reason, AcceleratorOutOfMemory):
                 self._encoder.out_of_memory()
             raise reason from error
+
+    def _costs(self, frames: int) -> Costs:
+        torch = self._encoder.kind is EncoderKind.TORCH
+        return Costs.of(self._dimensions, self.compute_type, self._runtime.beam_size, torch=torch, frames=frames)
 
     def _decode(self, rows: Sequence[Row], recipe: Recipe, encoded: Encoded) -> list[Decoded]:
         rankings = self._rankings(rows, encoded)

@@ -9,6 +9,10 @@ from transcriber_worker.settings import EngineKind, EngineSettings
 CUDA_WORKERS = 2
 """While one decodes, the other encodes; more than that only share the same processors."""
 CUDA_BATCH = 16
+LARGE_GPU_BATCH = 64
+"""A GPU this large is so fast that smaller batches are done before the next kernels are launched. An estimate: not
+measured yet."""
+LARGE_GPU_BYTES = 40_000_000_000
 CPU_WORKERS = 4
 CPU_BATCH = 4
 """On the CPU a larger batch is hardly faster and holds up the next one longer."""
@@ -37,13 +41,19 @@ class EnginePlan:
     """Most audio in a window, pauses counted."""
 
 
-def plan(engine: EngineSettings, *, cuda: bool, cores: int) -> EnginePlan:
-    """What `auto` means here; `cores`: processors this worker may use."""
+def plan(engine: EngineSettings, *, cuda: bool, cores: int, gpu_bytes: int | None = None) -> EnginePlan:
+    """What `auto` means here; `cores`: processors this worker may use; `gpu_bytes`: memory of the GPU, as far as it is
+    known. On CUDA it is what is of use, which may be less once the model's size is known: see `gpu_plan`."""
     if engine.kind is EngineKind.SEQUENTIAL:
         files = engine.concurrency
         return EnginePlan(files, 1, 2, files + 2, engine.slab_s, engine.slab_s)
-    workers = _chosen(engine.workers, CUDA_WORKERS if cuda else max(1, min(cores, CPU_WORKERS)))
-    batch = _chosen(engine.max_batch_windows, CUDA_BATCH if cuda else CPU_BATCH)
+    if cuda:
+        workers = _chosen(engine.cuda_streams, CUDA_WORKERS)
+        large = gpu_bytes is not None and gpu_bytes >= LARGE_GPU_BYTES
+        batch = _chosen(engine.max_batch_windows, LARGE_GPU_BATCH if large else CUDA_BATCH)
+    else:
+        workers = _chosen(engine.workers, max(1, min(cores, CPU_WORKERS)))
+        batch = _chosen(engine.max_batch_windows, CPU_BATCH)
     return EnginePlan(
         workers=workers,
         batch=batch,

@@ -45,9 +45,10 @@ def advice(report: Report, specs: Sequence[Spec]) -> str:
     spec, row = found
     errors = f", WER {row.words.wer:.4f}" if row.words else ", word errors unknown: compare the texts yourself"
     measured = f"{row.workload}, beam {row.beam_size}, rounds {report.rounds}: {_speed(row):.1f} times real time"
+    workers = "cuda_streams" if row.facts.get("device") == "cuda" else "workers"
     return (
         f"# {measured}, {(row.peak_bytes or 0) / 1e6:.0f} MB{errors}\n"
-        f"engine:\n  window_padding: {spec.padding}\n  workers: {spec.workers}\n"
+        f"engine:\n  window_padding: {spec.padding}\n  {workers}: {spec.workers}\n"
         f"  max_batch_windows: {spec.max_batch_windows}\n"
     )
 

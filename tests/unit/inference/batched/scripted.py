@@ -99,6 +99,8 @@ class ScriptedModel:
 
     languages: tuple[str, ...] = ("de", "en", "es", "fr")
     compute_type = "none"
+    encoder = "none"
+    fixed_bytes = 0
 
     def __init__(self, rankings: Mapping[int, Ranking] | None = None) -> None:
         self._rankings = rankings or {}

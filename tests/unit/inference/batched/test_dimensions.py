@@ -1,44 +1,20 @@
 """What a model's size says of the memory a row takes."""
 
-import struct
 from pathlib import Path
 
 import pytest
 
+from tests.unit.inference.batched.model_bins import a_model, weights
 from transcriber_worker.inference.batched.dimensions import Dimensions
 
 TURBO = Dimensions(width=1280, decoder_layers=4, vocabulary=51866)
 
 
-def text(value: str) -> bytes:
-    raw = value.encode() + b"\0"
-    return struct.pack("<H", len(raw)) + raw
-
-
-def weights(path: Path, shapes: dict[str, tuple[int, ...]], version: int = 6) -> Path:
-    """A model.bin as CTranslate2's converter lays it out, of one byte a value."""
-    parts = [struct.pack("<I", version), text("WhisperSpec"), struct.pack("<II", 3, len(shapes))]
-    for name, shape in shapes.items():
-        size = 1
-        for length in shape:
-            size *= length
-        parts += [text(name), struct.pack(f"<B{len(shape)}I", len(shape), *shape), struct.pack("<BI", 1, size)]
-        parts.append(bytes(size))
-    parts.append(struct.pack("<I", 0))  # nothing is called by two names
-    path.write_bytes(b"".join(parts))
-    return path
-
-
-def a_model(path: Path, *, layers: int = 3, version: int = 6) -> Path:
-    shapes: dict[str, tuple[int, ...]] = {"encoder/num_heads": (), "encoder/layer_7/ffn/linear_0/weight": (8, 2)}
-    shapes |= {f"decoder/layer_{n}/attention/linear_0/weight": (4, 4) for n in range(layers)}
-    shapes |= {"decoder/layer_norm/gamma": (4,), "decoder/embeddings/weight": (51, 4)}
-    return weights(path, shapes, version)
-
-
 def test_the_size_is_read_from_the_weights(tmp_path: Path) -> None:
     found = Dimensions.read(a_model(tmp_path / "model.bin", layers=12))
-    assert found == Dimensions(width=4, decoder_layers=12, vocabulary=51)
+    assert (found.width, found.decoder_layers, found.vocabulary) == (4, 12, 51)
+    assert found.encoder_parameters == 1 + 8 * 2
+    assert found.parameters == found.encoder_parameters + 12 * 4 * 4 + 4 + 51 * 4
 
 
 @pytest.mark.parametrize("kept", [0, 3, 40, 200])
@@ -71,3 +47,16 @@ def test_memory_grows_with_length_beams_and_width_of_values() -> None:
     assert small < TURBO.decoding_bytes(1000, beams=5, value_bytes=2) < TURBO.decoding_bytes(3000, 5, 2)
     assert TURBO.decoding_bytes(3000, 5, 2) < TURBO.decoding_bytes(3000, 5, 4)
     assert TURBO.encoding_bytes(1000, 2) < TURBO.encoding_bytes(3000, 2) / 3
+
+
+def test_fused_attention_needs_less_and_grows_with_the_length() -> None:
+    assert TURBO.fused_encoding_bytes(3000, 2) < TURBO.encoding_bytes(3000, 2) / 2
+    assert TURBO.fused_encoding_bytes(1000, 2) == pytest.approx(TURBO.fused_encoding_bytes(3000, 2) / 3)
+
+
+@pytest.mark.parametrize(
+    ("compute_type", "expected"),
+    [("float32", 400), ("float16", 200), ("bfloat16", 200), ("int8_float16", 100), ("int8", 100)],
+)
+def test_weights_take_what_they_are_computed_in(compute_type: str, expected: int) -> None:
+    assert Dimensions(4, 1, 51, parameters=100).weights_bytes(compute_type) == expected

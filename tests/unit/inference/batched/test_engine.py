@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.speech import a_listener
+from tests.unit.inference.batched.model_bins import a_model
 from tests.unit.inference.batched.scripted import ScriptedModel, marked
 from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.domain.errors import Reason, RejectJob, WorkerBroken
@@ -70,16 +71,20 @@ def an_engine(
     cores: int = 2,
     memory_bytes: int = 1 << 40,
     translates: bool = True,
-    device: Literal["cpu", "cuda"] = "cpu",
+    device: str = "cpu",
+    compute_type: str = "int8",
+    gpu_bytes: int | None = None,
+    folder: Path = Path("nowhere"),
     **settings: Any,
 ) -> BatchedEngine:
-    files = ModelFiles("scripted", Path("nowhere"), "0" * 64, translates=translates)
+    files = ModelFiles("scripted", folder, "0" * 64, translates=translates)
     return BatchedEngine(
-        ModelSettings(device=device, compute_type="int8"),
+        ModelSettings.model_validate({"device": device, "compute_type": compute_type}),
         EngineSettings.model_validate(settings),
         lambda: files,
         cores=cores,
         memory_bytes=memory_bytes,
+        gpu_bytes=gpu_bytes,
         clock=SystemClock(),
         metrics=Metrics(CollectorRegistry()),
         load=load,
@@ -147,18 +152,55 @@ class AllAtOnce(Recorded):
         super().warm_up(rows)
 
 
-def test_on_a_gpu_all_workers_are_warmed_up_at_once() -> None:
+@pytest.fixture
+def gpu(tmp_path: Path) -> dict[str, Any]:
+    """How to run a model on a GPU whose memory nobody can tell; CTranslate2 encodes."""
+    a_model(tmp_path / "model.bin")
+    return {"device": "cuda", "compute_type": "auto", "folder": tmp_path, "encoder": "ctranslate2"}
+
+
+def test_on_a_gpu_all_workers_are_warmed_up_at_once(gpu: dict[str, Any]) -> None:
     """Each has memory of its own: what fits one of them need not fit all."""
-    assert warmed_up_with(AllAtOnce(3), device="cuda", workers=3, max_batch_windows=6) == [6, 6, 6]
+    assert warmed_up_with(AllAtOnce(3), **gpu, cuda_streams=3, max_batch_windows=6) == [6, 6, 6]
 
 
-def test_a_gpu_on_which_nothing_runs_breaks_the_worker() -> None:
+def test_a_gpu_on_which_nothing_runs_breaks_the_worker(gpu: dict[str, Any]) -> None:
     class Broken(Recorded):
         def warm_up(self, rows: int) -> None:
             raise WorkerBroken("libcublas.so.12 is not found")
 
     with pytest.raises(WorkerBroken, match="is not found"):
-        warmed_up_with(Broken(), device="cuda")
+        warmed_up_with(Broken(), **gpu)
+
+
+def test_memory_that_runs_out_on_one_of_several_streams_makes_batches_smaller(gpu: dict[str, Any]) -> None:
+    assert sorted(warmed_up_with(Recorded(fits=5), **gpu, cuda_streams=2, max_batch_windows=16)) == [4, 4, 8, 8, 16, 16]
+
+
+def test_batches_are_as_large_as_the_gpu_has_room_for(gpu: dict[str, Any]) -> None:
+    """Of 16 GB some is lost, some is the libraries': two streams have less than 7 GB each."""
+    rows = warmed_up_with(Recorded(row_bytes=10**9), **gpu, gpu_bytes=16 * 10**9)
+    assert rows == [6, 6]
+
+
+def test_a_size_of_batches_that_is_set_is_tried_whatever_the_memory(gpu: dict[str, Any]) -> None:
+    rows = warmed_up_with(Recorded(row_bytes=10**9), **gpu, gpu_bytes=16 * 10**9, max_batch_windows=12)
+    assert rows == [12, 12]
+
+
+def test_what_was_planned_is_logged(gpu: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="transcriber_worker")
+    warmed_up_with(Recorded(row_bytes=10**9), **gpu, gpu_bytes=16 * 10**9)
+    (line,) = [record.getMessage() for record in caplog.records if "engine.planned" in record.getMessage()]
+    assert all(part in line for part in ("'max_batch_windows': 6", "'batches_at_once': 2", "'gpu_bytes': 16000000000"))
+
+
+def test_a_gpu_computes_in_what_fits(gpu: dict[str, Any]) -> None:
+    loading = Loading(Recorded())
+    engine = an_engine(loading, **gpu, gpu_bytes=24 * 10**9)
+    engine.start()
+    engine.close()
+    assert (loading.runtime.compute_type, loading.runtime.workers) == ("float16", 2)
 
 
 def test_a_model_that_leaves_no_room_for_one_window_is_told_of() -> None:

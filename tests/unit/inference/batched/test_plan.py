@@ -21,8 +21,19 @@ def test_on_cuda_one_batch_decodes_while_the_next_is_encoded() -> None:
     assert on_gpu.batch > planned(cores=16).batch
 
 
+@pytest.mark.parametrize(("gpu_gb", "batch"), [(None, 16), (24, 16), (80, 64)])
+def test_a_large_gpu_is_given_larger_batches(gpu_gb: int | None, batch: int) -> None:
+    gpu_bytes = None if gpu_gb is None else gpu_gb * 10**9
+    assert plan(EngineSettings(), cuda=True, cores=16, gpu_bytes=gpu_bytes).batch == batch
+
+
+def test_streams_are_of_the_gpu_and_workers_of_the_cpu() -> None:
+    assert planned(cuda=True, cuda_streams=3, workers=1).workers == 3
+    assert planned(cuda=False, cuda_streams=3, workers=1).workers == 1
+
+
 def test_what_is_set_is_taken() -> None:
-    chosen = planned(cuda=True, workers=3, max_batch_windows=32, window_s=26.0)
+    chosen = planned(cuda=True, cuda_streams=3, max_batch_windows=32, window_s=26.0)
     assert (chosen.workers, chosen.batch, chosen.speech_s) == (3, 32, 26.0)
 
 

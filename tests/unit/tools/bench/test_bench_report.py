@@ -152,6 +152,16 @@ def test_the_fastest_settings_are_recommended_as_yaml(contest: Contest) -> None:
     assert found.endswith("engine:\n  window_padding: full\n  workers: 2\n  max_batch_windows: 4\n")
 
 
+def test_on_a_gpu_streams_are_recommended(contest: Contest) -> None:
+    specs = [spec for spec in sweep_specs(cuda=True, cores=2) if spec.name == "full-3x16"]
+    contest.seconds = {"full-3x16": 2.0}
+    report = contest.run(specs=specs)
+    on_gpu = tuple(row.model_copy(update={"facts": {"device": "cuda"}}) for row in report.rows)
+    found = advice(report.model_copy(update={"rows": on_gpu}), specs)
+    assert "\n  cuda_streams: 3\n" in found
+    assert "workers" not in found
+
+
 def test_adaptive_windows_are_recommended_only_where_they_cost_no_words(contest: Contest) -> None:
     seconds = {"full-2x4": 6.0, "adaptive-2x4": 2.0}
     assert "window_padding: adaptive" in sweep(contest, seconds)

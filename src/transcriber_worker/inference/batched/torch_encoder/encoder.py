@@ -17,6 +17,7 @@ from transcriber_worker.inference.batched.torch_encoder.features import LogMel
 from transcriber_worker.inference.batched.torch_encoder.network import Reader
 from transcriber_worker.inference.batched.weights import WeightsFile
 from transcriber_worker.observability.labels import EnginePhase
+from transcriber_worker.settings import EncoderKind
 
 
 def precision(device: str, compute_type: str) -> torch.dtype:
@@ -29,6 +30,8 @@ def precision(device: str, compute_type: str) -> torch.dtype:
 class TorchEncoder:
     """An `Encoder`. Batches are encoded one after another: each keeps the whole device busy, and two at once would
     only take twice the memory. `extractor`: faster-whisper's `FeatureExtractor`."""
+
+    kind = EncoderKind.TORCH
 
     def __init__(self, weights: Path, extractor: Any, device: Device, dtype: torch.dtype, meter: Meter) -> None:
         """Raises `ValueError` for weights of another kind, and what the device raises."""

@@ -1,0 +1,102 @@
+"""How a GPU's memory is shared out. The sizes are those of the published models."""
+
+from typing import Any
+
+import pytest
+
+from transcriber_worker.inference.batched.dimensions import Dimensions
+from transcriber_worker.inference.batched.gpu_plan import Costs, GpuPlan, batch_bytes, plan_gpu
+from transcriber_worker.settings import EngineSettings
+
+GB = 10**9
+TURBO = Dimensions(1280, decoder_layers=4, vocabulary=51866, parameters=809_000_000, encoder_parameters=637_000_000)
+LARGE_V3 = Dimensions(
+    1280, decoder_layers=32, vocabulary=51866, parameters=1_543_000_000, encoder_parameters=637_000_000
+)
+A10 = 24 * GB
+H200 = 141 * GB
+
+
+def planned(
+    sizes: Dimensions,
+    gpu_bytes: int | None,
+    *,
+    rows: int = 16,
+    compute_type: str = "auto",
+    torch: bool = True,
+    **settings: Any,
+) -> GpuPlan:
+    engine = EngineSettings.model_validate(settings)
+    return plan_gpu(engine, sizes, compute_type=compute_type, beams=5, torch=torch, rows=rows, gpu_bytes=gpu_bytes)
+
+
+def taken(plan: GpuPlan) -> int:
+    """By model and batches, all streams at their worst at once."""
+    return plan.costs.fixed_bytes + plan.streams * plan.rows * plan.costs.row_bytes(plan.streams)
+
+
+@pytest.mark.parametrize("torch", [True, False], ids=["torch", "ctranslate2"])
+@pytest.mark.parametrize(("sizes", "gpu_bytes", "rows"), [(TURBO, A10, 16), (LARGE_V3, A10, 16), (LARGE_V3, H200, 64)])
+def test_what_is_of_use_fits_the_usual_gpus(sizes: Dimensions, gpu_bytes: int, rows: int, torch: bool) -> None:
+    plan = planned(sizes, gpu_bytes, rows=rows, torch=torch)
+    assert (plan.compute_type, plan.streams, plan.rows) == ("float16", 2, rows)
+    assert taken(plan) < gpu_bytes
+
+
+@pytest.mark.parametrize("gpu_bytes", [4 * GB, 6 * GB, 8 * GB, 10 * GB, 12 * GB, 16 * GB, A10])
+@pytest.mark.parametrize("sizes", [TURBO, LARGE_V3], ids=["turbo", "large-v3"])
+@pytest.mark.parametrize("torch", [True, False], ids=["torch", "ctranslate2"])
+def test_whatever_is_chosen_fits(sizes: Dimensions, gpu_bytes: int, torch: bool) -> None:
+    plan = planned(sizes, gpu_bytes, torch=torch)
+    assert plan.rows >= 1
+    assert plan.rows == 1 or taken(plan) < gpu_bytes
+
+
+def test_less_memory_costs_batches_first_then_a_stream_then_digits() -> None:
+    plans = [planned(LARGE_V3, size * GB) for size in (24, 14, 8, 5)]
+    assert [(plan.streams, plan.compute_type) for plan in plans] == [
+        (2, "float16"),
+        (2, "float16"),
+        (1, "float16"),
+        (1, "int8_float16"),
+    ]
+    assert plans[0].rows > plans[1].rows >= 4
+
+
+def test_a_gpu_that_is_far_too_small_is_tried_with_one_row() -> None:
+    """The warm-up then says what does not fit."""
+    assert planned(LARGE_V3, GB).rows == 1
+
+
+def test_what_is_set_is_taken_whether_it_fits_or_not() -> None:
+    plan = planned(LARGE_V3, 6 * GB, rows=48, compute_type="float32", cuda_streams=3, max_batch_windows=48)
+    assert (plan.compute_type, plan.streams, plan.rows) == ("float32", 3, 48)
+
+
+def test_where_nobody_tells_the_memory_the_usual_is_tried() -> None:
+    plan = planned(TURBO, None)
+    assert (plan.compute_type, plan.streams, plan.rows) == ("float16", 2, 16)
+
+
+def test_the_encoders_weights_are_there_twice_where_torch_encodes() -> None:
+    with_torch, without = (Costs.of(TURBO, "float16", 5, torch=torch) for torch in (True, False))
+    assert with_torch.fixed_bytes - without.fixed_bytes == 2 * TURBO.encoder_parameters
+    assert with_torch.row_bytes(2) < without.row_bytes(2)
+
+
+def test_torch_may_take_what_it_needs_and_leaves_the_rest_to_the_decoder() -> None:
+    plan = planned(LARGE_V3, A10)
+    costs = plan.costs
+    assert plan.torch_limit_bytes > costs.torch_bytes + plan.rows * costs.encoding_bytes
+    decoder_bytes = costs.weights_bytes + plan.streams * plan.rows * costs.decoding_bytes
+    assert plan.torch_limit_bytes + decoder_bytes < A10
+
+
+def test_a_row_costs_more_with_more_beams_and_more_layers() -> None:
+    one, five = (Costs.of(TURBO, "float16", beams, torch=True).row_bytes(2) for beams in (1, 5))
+    assert one < five < Costs.of(LARGE_V3, "float16", 5, torch=True).row_bytes(2)
+
+
+def test_the_memory_left_is_shared_by_the_streams() -> None:
+    assert batch_bytes(A10, 4 * GB, 2) == pytest.approx(batch_bytes(A10, 4 * GB, 1) / 2, rel=1e-6)
+    assert batch_bytes(GB, 4 * GB, 2) == 0
