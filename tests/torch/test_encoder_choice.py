@@ -1,5 +1,7 @@
 """Torch's encoder is used where it is wanted and hears what CTranslate2's hears; else that one is, and it is told."""
 
+# mypy: disable-error-code="import-not-found"
+
 from collections.abc import Callable
 from typing import Any
 
@@ -98,7 +100,8 @@ def test_an_encoder_that_hears_something_else_is_not_used(
     real = Norm.__call__
     monkeypatch.setattr(Norm, "__call__", lambda norm, heard: factor * real(norm, heard))
     assert isinstance(chosen(a_runtime()), CTranslate2Encoder)
-    assert len(warnings(caplog)) == 1
+    (warning,) = warnings(caplog)
+    assert "apart from CTranslate2's" in warning
 
 
 def test_another_language_is_not_the_same_speech(
