@@ -1,7 +1,5 @@
 """The torch encoder on the CPU. Where torch is not installed, these tests are skipped with that as their reason."""
 
-# mypy: disable-error-code="import-not-found"
-
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path

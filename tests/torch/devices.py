@@ -1,7 +1,5 @@
 """Where torch computes, with the habits of a GPU: nothing can be read before it was waited for, and things go wrong."""
 
-# mypy: disable-error-code="import-not-found"
-
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

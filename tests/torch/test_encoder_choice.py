@@ -1,7 +1,5 @@
 """Torch's encoder is used where it is wanted and hears what CTranslate2's hears; else that one is, and it is told."""
 
-# mypy: disable-error-code="import-not-found"
-
 from collections.abc import Callable
 from typing import Any
 

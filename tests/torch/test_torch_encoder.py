@@ -1,7 +1,5 @@
 """The torch encoder hears what CTranslate2's encoder hears, and hands it over in place. On the CPU, in float32."""
 
-# mypy: disable-error-code="import-not-found"
-
 from functools import cache
 from pathlib import Path
 from typing import Any

@@ -1,8 +1,6 @@
 """What a GPU does to torch's encoder, and what that does to the engine: nothing is lost, nothing goes on with a dead
 one. The real small model; a GPU that fails as told."""
 
-# mypy: disable-error-code="import-not-found"
-
 import subprocess
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Where torch computes, and how what it computed reaches CTranslate2. Imports torch."""
 
-# mypy: disable-error-code="import-not-found"
-
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager

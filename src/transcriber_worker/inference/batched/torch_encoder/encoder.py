@@ -1,7 +1,5 @@
 """An encoder on torch: the same weights as CTranslate2's, with fused attention. Imports torch."""
 
-# mypy: disable-error-code="import-not-found"
-
 import threading
 from collections.abc import Sequence
 from pathlib import Path

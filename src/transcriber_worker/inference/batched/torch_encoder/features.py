@@ -1,7 +1,5 @@
 """The log-mel spectrogram that Whisper hears, made on the device. Imports torch."""
 
-# mypy: disable-error-code="import-not-found"
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Whisper's encoder on torch, with the weights of CTranslate2's model.bin. Imports torch."""
 
-# mypy: disable-error-code="import-not-found"
-
 from dataclasses import dataclass
 
 import torch
