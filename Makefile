@@ -50,12 +50,12 @@ test-monitoring: $(VENV)/.dev ## a real Prometheus over real workers: what is pr
 	$(PYTEST) tests/monitoring
 
 test-image: $(VENV)/.dev ## the image, built and run: needs root, buildah, podman, runc and debootstrap
-	$(PYTEST) tests/image
+	$(PYTEST) tests/image $(QUICK)
 
 test-torch: $(VENV)/.dev ## the torch encoder against CTranslate2's, on the CPU; skipped where torch is not installed
 	$(PYTEST) tests/torch || test $$? -eq 5 # 5: nothing but skipped files
 
-test-slow: $(VENV)/.dev ## accuracy, memory and chaos at length: tens of minutes
+test-slow: $(VENV)/.dev ## accuracy, memory and chaos at length, the image with torch and on Debian 13: tens of minutes
 	$(PYTEST) tests -m slow
 
 # make chaos STACK=kafka JOBS=5000 KILLS=200 SEED=1; STACK=all: directory, kafka, oci_queue one after the other

@@ -13,8 +13,7 @@ from tests.docs.pages import PROJECT, page
 from tests.docs.rehearsal import Asked, Rehearsal, rehearse
 from tests.docs.shell import Command, complaint
 from transcriber_worker.settings import Settings
-
-HAND_BACK_S = 30.0
+from transcriber_worker.worker.loop import HAND_BACK_S
 
 
 @pytest.fixture(scope="module")

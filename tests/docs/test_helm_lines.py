@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.chart.tools import Helm
+from tests.chart.tools import Helm, pods
 from tests.docs.pages import PROJECT, Page, page, pages
+from tests.docs.quickstarts import PAGES
 from tests.docs.rehearsal import rehearse
 from tests.docs.shell import Command, commands
-from tests.docs.test_quickstarts import PAGES
 
 REHEARSED = frozenset({*(f"docs/{name}.md" for name in PAGES), "docs/air-gapped.md"})
 RENDERING = frozenset({"install", "upgrade", "template", "lint"})
@@ -56,4 +57,12 @@ def test_what_is_packed_here_is_installed_inside(helm: Helm, tmp_path: Path, mon
     (install,) = rehearsal.of("helm", "install")
     text = helm.run("template", *install.arguments[1:])
     assert "oci://models@my-namespace/" in text
-    assert "@sha256:" in text
+    (saved,) = rehearsal.of("docker", "save")
+    assert set(saved.arguments[1:]) == {one.option("--tag") for one in rehearsal.of("docker", "build")}
+    carried = {one.arguments[2] for one in rehearsal.of("docker", "tag")}
+    assert {one.arguments[1] for one in rehearsal.of("docker", "push")} == carried
+    repositories = {name.rpartition(":")[0] for name in carried}
+    specs = [pod["spec"] for pod in pods(one for one in yaml.safe_load_all(text) if one).values()]
+    images = {container["image"] for spec in specs for container in spec["containers"]}
+    assert {image.partition("@sha256:")[0] for image in images} == repositories
+    assert len(images) == len(carried)

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from oci.events.models import ActionDetails, CreateStreamingServiceActionDetails
 
 from tests.chart.pod import complaints, in_a_pod, machine_of
-from tests.chart.tools import Document, Helm, config_of, worker_pod
+from tests.chart.tools import Document, Helm, config_of, pods, worker_pod
 from tests.docs.pages import page
+from tests.docs.quickstarts import PAGES, QUEUE, STREAMING
 from tests.docs.rehearsal import Asked, Rehearsal, rehearse
 from tests.docs.shell import Command, complaint
 from transcriber_worker.domain.job import Job
@@ -23,8 +24,6 @@ from transcriber_worker.messages.events import parse_job
 from transcriber_worker.pipeline.places import Places
 from transcriber_worker.settings import Settings
 
-STREAMING, QUEUE, KAFKA = "quickstart-oke-streaming", "quickstart-oke-queue", "quickstart-kubernetes-kafka"
-PAGES = (STREAMING, QUEUE, KAFKA)
 IN_OCI = pytest.mark.parametrize("name", [STREAMING, QUEUE], indirect=True, scope="module")
 PRINCIPAL = r"request\.principal\.{} = '([^']+)'"
 
@@ -67,6 +66,26 @@ def test_no_name_of_an_example_is_left_in_what_it_installs(name: str, release: l
     names of an example too."""
     shown = set(re.findall(r"\bmy-[a-z-]+", page(f"docs/{name}.md").text)) | {"my-namespace"}
     assert set(re.findall(r"\bmy-[a-z-]+", yaml.safe_dump(config_of(release)))) <= shown
+
+
+def test_what_its_pods_run_is_built_and_pushed_before_it_is_installed(
+    rehearsal: Rehearsal, release: list[Document]
+) -> None:
+    """scripts/build-image.sh is the real one; Docker is put down."""
+    built = {one.option("--tag"): one.option("--target") for one in rehearsal.of("docker", "build")}
+    pushed = rehearsal.of("docker", "push")
+    assert {one.arguments[1] for one in pushed} == built.keys()
+    run = {
+        component: {built.get(container["image"]) for container in _containers(pod["spec"])}
+        for component, pod in pods(release).items()
+    }
+    assert run == {"worker": {"worker"}, "exporter": {"exporter"}, "test": {"exporter"}}
+    order = rehearsal.asked.index
+    assert max(map(order, pushed)) < order(only(rehearsal.of("helm", "install")))
+
+
+def _containers(spec: Document) -> list[Document]:
+    return [*spec.get("initContainers", []), *spec["containers"]]
 
 
 def test_everything_is_in_one_namespace(rehearsal: Rehearsal) -> None:

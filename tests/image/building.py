@@ -18,8 +18,6 @@ KEPT = PROJECT / ".tools" / "image"
 REPOSITORY = "localhost/transcriber-worker-test"
 _PROGRAMS = ("buildah", "podman", "runc", "debootstrap")
 _SUITE = "bookworm"
-_BASE = f"localhost/transcriber-worker-base:{_SUITE}"
-"""Without a Python, like the default base: the Dockerfile installs the distribution's."""
 _PASSED_TO_PIP = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout")
 _BUILD_S = 900
 # Runs as root without systemd; runc, because crun takes no hybrid cgroups.
@@ -78,39 +76,49 @@ def tried(*command: str, within_s: float = 120.0, **more: str) -> subprocess.Com
 
 
 def base() -> str:
-    """A small distribution: IMAGE_TEST_BASE names one that is there, else one is made, once. Raises `NotToBeHad`."""
-    if named := os.environ.get("IMAGE_TEST_BASE"):
-        return named
+    """What images are built on here: IMAGE_TEST_BASE names one that is there. Raises `NotToBeHad`."""
+    return os.environ.get("IMAGE_TEST_BASE") or distribution(_SUITE)
+
+
+def distribution(suite: str) -> str:
+    """The smallest Debian, made once. Without a Python, like the default base: the Dockerfile installs the
+    distribution's. Raises `NotToBeHad`."""
+    made = f"localhost/transcriber-worker-base:{suite}"
     missing = [program for program in _PROGRAMS if shutil.which(program) is None]
     if os.geteuid() != 0 or platform.system() != "Linux":
         raise NotToBeHad("images are built as root on Linux")
     if missing:
         raise NotToBeHad(f"not installed: {', '.join(missing)}")
-    if tried("podman", "image", "exists", _BASE).returncode:
-        with TemporaryDirectory(dir="/var/tmp") as folder:
-            made = tried("debootstrap", "--variant=minbase", _SUITE, folder, within_s=_BUILD_S)
-            if made.returncode:
-                raise NotToBeHad(f"debootstrap: {(made.stdout + made.stderr).strip().splitlines()[-1]}")
-            for folder_of_no_use in ("var/cache/apt/archives", "var/lib/apt/lists"):
-                shutil.rmtree(Path(folder, folder_of_no_use))
-                Path(folder, folder_of_no_use).mkdir()
-            archive = f"tar -C {shlex.quote(folder)} -c . | podman import - {_BASE}"
-            _done("bash", "-o", "pipefail", "-c", archive, within_s=_BUILD_S)
-    ran = tried("podman", "run", "--rm", "--network=host", _BASE, "true")
+    if tried("podman", "image", "exists", made).returncode:
+        _make(suite, made)
+    ran = tried("podman", "run", "--rm", "--network=host", made, "true")
     if ran.returncode:
         raise NotToBeHad(f"no container runs here: {(ran.stderr.strip().splitlines() or ['podman failed'])[-1]}")
-    return _BASE
+    return made
 
 
-def build(target: str, on: str, *options: str) -> Image:
+def _make(suite: str, name: str) -> None:
+    with TemporaryDirectory(dir="/var/tmp") as folder:
+        unpacked = tried("debootstrap", "--variant=minbase", suite, folder, within_s=_BUILD_S)
+        if unpacked.returncode:
+            raise NotToBeHad(f"debootstrap: {(unpacked.stdout + unpacked.stderr).strip().splitlines()[-1]}")
+        for folder_of_no_use in ("var/cache/apt/archives", "var/lib/apt/lists"):
+            shutil.rmtree(Path(folder, folder_of_no_use))
+            Path(folder, folder_of_no_use).mkdir()
+        archive = f"tar -C {shlex.quote(folder)} -c . | podman import - {name}"
+        _done("bash", "-o", "pipefail", "-c", archive, within_s=_BUILD_S)
+
+
+def build(target: str, on: str, *options: str, project: Path = PROJECT, within_s: float = _BUILD_S) -> Image:
     """Build a target; a second time it takes seconds. `options`: further ones of the builder."""
     with TemporaryDirectory() as folder:
         shared = ["--isolation", "chroot", "--network", "host", *_package_index(Path(folder))]
         bases = ["--build-arg", f"BASE_IMAGE={on}", "--build-arg", f"EXPORTER_BASE_IMAGE={on}"]
-        name = f"{REPOSITORY}:{target}-{hashlib.sha256(' '.join(options).encode()).hexdigest()[:8]}"
-        script = PROJECT / "scripts" / "build-image.sh"
+        built_from = " ".join((on, str(project), *options))
+        name = f"{REPOSITORY}:{target}-{hashlib.sha256(built_from.encode()).hexdigest()[:8]}"
+        script = project / "scripts" / "build-image.sh"
         command = [str(script), target, *shared, *bases, "--tag", name, *options]
-        _done(*command, within_s=_BUILD_S, BUILDER="buildah")
+        _done(*command, within_s=within_s, BUILDER="buildah", REPOSITORY=REPOSITORY)
     return Image(name, on)
 
 

@@ -14,6 +14,7 @@ from tests.image.building import KEPT, PROJECT, Image, environment, podman, trie
 
 USER = 10_001
 CONFIG = "/etc/transcriber/config/config.yaml"
+RECORDINGS = PROJECT / "demo" / "recordings"
 _PROFILE = Path("/usr/share/containers/seccomp.json")
 
 

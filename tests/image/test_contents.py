@@ -1,6 +1,5 @@
 """What is in the images, and what is not."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.image.building import PROJECT, Image, podman, tried
-from tests.image.containers import USER, hardening, python
+from tests.image.containers import USER, python
+from tests.image.distributions import environment_of, installed, locked, normal
 from transcriber_worker import __version__
 
 WITHOUT_ENGINE = {"av", "ctranslate2", "faster-whisper", "huggingface-hub", "nvidia-ml-py", "onnxruntime"}
@@ -18,13 +18,18 @@ ENGINE_LIBRARIES = ("av", "ctranslate2", "faster_whisper", "nvidia", "onnxruntim
 TARGETS = {"worker": "cuda", "exporter": "exporter"}
 """And the lock of each."""
 ENVIRONMENT = "opt/transcriber-worker"
-_INSTALLED = """
-import importlib.metadata as m, json, platform
-print(json.dumps({
-    "python": platform.python_version(),
-    "installed": {d.metadata["Name"]: d.version for d in m.distributions()},
-    "required": {d.metadata["Name"]: d.requires or [] for d in m.distributions()},
-}))
+_WRITES = f"""
+import errno, json, os
+found = {{}}
+for path in ("/x", "/{ENVIRONMENT}/x", "/tmp/x"):
+    try:
+        with open(path, "x"):
+            found[path] = "written"
+    except OSError as error:
+        found[path] = errno.errorcode[error.errno]
+memory = os.statvfs("/dev/shm")
+found["shared memory, MiB"] = memory.f_blocks * memory.f_frsize / (1 << 20)
+print(json.dumps(found))
 """
 
 
@@ -49,44 +54,22 @@ def files_of(name: str) -> Iterator[Path]:
         podman("image", "unmount", name)
 
 
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def environment_of(python_version: str) -> dict[str, str]:
-    """What markers are evaluated with: this machine's, but for the Python."""
-    return {"python_version": python_version.rpartition(".")[0], "python_full_version": python_version, "extra": ""}
-
-
-def locked(lock: str, python_version: str) -> dict[str, str]:
-    """Name and version of whatever a lock installs."""
-    major, minor, _ = python_version.split(".")
-    path = PROJECT / "requirements" / f"{lock}-py{major}{minor}.txt"
-    lines = [line.removesuffix("\\").strip() for line in path.read_text().splitlines() if re.match(r"[a-z0-9]", line)]
-    found = map(Requirement, lines)
-    chosen = [one for one in found if one.marker is None or one.marker.evaluate(environment_of(python_version))]
-    return {normal(one.name): str(one.specifier).removeprefix("==") for one in chosen}
-
-
 def test_every_installed_distribution_is_the_locks(image: Image, target: str) -> None:
-    facts = python(image, _INSTALLED)
-    installed = {normal(name): version for name, version in facts["installed"].items()}
-    assert installed.pop("transcriber-worker") == __version__
-    assert installed == locked(TARGETS[target], facts["python"])
+    found = installed(image)
+    assert found.versions == {**locked(TARGETS[target], found.python_version), "transcriber-worker": __version__}
 
 
 def test_nothing_that_a_distribution_requires_is_missing_but_the_exporters_engine(image: Image, target: str) -> None:
-    facts = python(image, _INSTALLED)
-    installed = {normal(name): version for name, version in facts["installed"].items()}
+    found = installed(image)
     missing = set()
-    for text in (line for lines in facts["required"].values() for line in lines):
+    for text in found.required:
         wanted = Requirement(text)
-        if wanted.marker is not None and not wanted.marker.evaluate(environment_of(facts["python"])):
+        if wanted.marker is not None and not wanted.marker.evaluate(environment_of(found.python_version)):
             continue
-        if normal(wanted.name) not in installed:
+        if normal(wanted.name) not in found.versions:
             missing.add(normal(wanted.name))
         else:
-            assert wanted.specifier.contains(installed[normal(wanted.name)], prereleases=True), text
+            assert wanted.specifier.contains(found.versions[normal(wanted.name)], prereleases=True), text
     assert missing == (WITHOUT_ENGINE if target == "exporter" else set())
 
 
@@ -187,7 +170,7 @@ def test_the_image_says_what_it_is_and_how_to_stop_it(image: Image, target: str)
         "healthcheck",
     ]
     if target == "worker":
-        assert "ORT_DISABLE_TELEMETRY=1" in config["Env"]
+        assert {"ORT_DISABLE_TELEMETRY=1", "HF_HUB_DISABLE_TELEMETRY=1"} <= set(config["Env"])
 
 
 def test_it_runs_without_any_privilege(worker: Image) -> None:
@@ -197,4 +180,9 @@ def test_it_runs_without_any_privilege(worker: Image) -> None:
     )
     assert set(status["Uid"].split() + status["Gid"].split()) == {str(USER)}
     assert (int(status["CapEff"], 16), int(status["NoNewPrivs"]), int(status["Seccomp"])) == (0, 1, 2)
-    assert "--read-only" in hardening()
+
+
+def test_nothing_but_volumes_can_be_written_and_shared_memory_is_small(image: Image) -> None:
+    assert python(image, _WRITES) == {
+        "/x": "EROFS", f"/{ENVIRONMENT}/x": "EROFS", "/tmp/x": "written", "shared memory, MiB": 64.0,
+    }  # fmt: skip

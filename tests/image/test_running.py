@@ -9,12 +9,11 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.chaos.processes import free_port, until
-from tests.image.building import PROJECT, Image, build
-from tests.image.containers import CONFIG, Container, call, python, running, volumes
+from tests.chaos.processes import until
+from tests.image.building import Image, build
+from tests.image.containers import CONFIG, RECORDINGS, Container, call, python, running
 from transcriber_worker.tools.demo import recordings_in
 
-RECORDINGS = PROJECT / "demo" / "recordings"
 LONG = "night-train.opus"
 """91 s: several windows."""
 _SANDBOX = """
@@ -22,39 +21,6 @@ import json, os
 from transcriber_worker.media import sandbox
 print(json.dumps({"no_network": sandbox.detach(os.getppid()), "system_call_filter": sandbox.can_seal()}))
 """
-
-
-@pytest.fixture
-def model() -> Path:
-    """The small model, fetched as `make demo` does; the containers have no network for it."""
-    folder = PROJECT / ".models"
-    if not (folder / "base" / "model.bin").is_file():
-        from transcriber_worker.domain.errors import WorkerBroken
-        from transcriber_worker.inference.model_files import resolve
-        from transcriber_worker.settings import ModelSettings
-
-        try:
-            resolve(ModelSettings(cache_dir=folder), print)
-        except WorkerBroken as error:
-            pytest.skip(str(error))
-    return folder
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> list[str]:
-    """Options for containers that share a spool and transcripts, as on one machine; they fetch nothing."""
-    settings = {
-        "MODEL__OFFLINE": "true", "OBSERVABILITY__HTTP_PORT": str(free_port()), "EXPORTER__HTTP_PORT": str(free_port()),
-        "EXPORTER__INTERVAL_S": "0.5", "WORKER__DRAIN_S": "120",
-    }  # fmt: skip
-    recordings = f"--volume={RECORDINGS}:/recordings:ro"
-    return [*volumes(tmp_path), recordings, *(f"--env=TRANSCRIBER__{name}={value}" for name, value in settings.items())]
-
-
-@pytest.fixture
-def models(model: Path) -> str:
-    """The option that mounts the models, for reading only."""
-    return f"--volume={model}:/models:ro"
 
 
 @pytest.fixture
