@@ -1,11 +1,11 @@
 """`bench`: this worker against faster-whisper used directly, on this machine."""
 
 import argparse
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transcriber_worker.cli.arguments import above_zero
 from transcriber_worker.cli.configs import Commands, add_config_option, settings_of
 from transcriber_worker.cli.exits import ExitCode
 
@@ -41,32 +41,26 @@ def add_commands(commands: Commands) -> None:
         metavar="NAME",
         help="whom to measure, the first being what all are held against; default: all (docs/benchmark.md)",
     )
-    command.add_argument("--beams", nargs="+", type=_count, metavar="N", help="beam sizes; default: model.beam_size")
-    command.add_argument("--rounds", type=_count, default=3, metavar="N", help="default: %(default)s")
+    command.add_argument(
+        "--beams", nargs="+", type=above_zero(int), metavar="N", help="beam sizes; default: model.beam_size"
+    )
+    command.add_argument("--rounds", type=above_zero(int), default=3, metavar="N", help="default: %(default)s")
     command.add_argument("--sweep", action="store_true", help="try settings of the batching engine, recommend some")
     command.add_argument(
         "--one-at-a-time", action="store_true", help="only one model in memory at a time: slower, for small GPUs"
     )
     command.add_argument(
-        "--long-s", type=_seconds, default=660.0, metavar="S", help="length of a long recording that is put together"
+        "--long-s",
+        type=above_zero(float),
+        default=660.0,
+        metavar="S",
+        help="length of a long recording that is put together",
     )
-    command.add_argument("--clips", type=_count, default=24, metavar="N", help="short clips; default: %(default)s")
+    command.add_argument(
+        "--clips", type=above_zero(int), default=24, metavar="N", help="short clips; default: %(default)s"
+    )
     command.add_argument("--out", type=Path, default=Path(".bench"), metavar="FOLDER", help="default: %(default)s")
     command.set_defaults(command=_bench)
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError("more than 0")
-    return seconds
 
 
 def _bench(chosen: argparse.Namespace) -> ExitCode:
