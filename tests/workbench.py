@@ -26,6 +26,7 @@ from transcriber_worker.pipeline.claims import Claims
 from transcriber_worker.pipeline.endings import Endings
 from transcriber_worker.pipeline.heartbeat import Heartbeat
 from transcriber_worker.pipeline.journey import Journey
+from transcriber_worker.pipeline.lookahead import Lookahead
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.pipeline.outcome import Outcome, Stopwatch
 from transcriber_worker.pipeline.outputs import Outputs
@@ -144,7 +145,10 @@ class Workbench:
         scratch = Scratch(self.settings.worker.scratch_dir, name, self.clock)
         outputs = Outputs(self.store, self.settings.transcript)
         reader = ScriptedReader()
-        return Journey(self.sources(), outputs, reader, self.engine, self.info, scratch, self.settings, 2, self.clock)
+        ahead = Lookahead(2, 2, 0)
+        return Journey(
+            self.sources(), outputs, reader, self.engine, self.info, scratch, self.settings, ahead, self.clock
+        )
 
     def sources(self) -> Sources:
         places, storage = self.places, self.settings.storage

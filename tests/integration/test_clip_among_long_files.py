@@ -19,13 +19,14 @@ from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.domain.errors import HandBack
 from transcriber_worker.domain.job import MediaOptions
 from transcriber_worker.inference.batched.engine import BatchedEngine
-from transcriber_worker.inference.batched.plan import plan
+from transcriber_worker.inference.batched.plan import LEAST_AHEAD, plan
 from transcriber_worker.inference.batched.rows import Decoded, Row
 from transcriber_worker.inference.model_files import ModelFiles
 from transcriber_worker.media.base import MediaRequest, WindowLimits
 from transcriber_worker.media.pool import MediaPool
 from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.pipeline.listen import listen
+from transcriber_worker.pipeline.lookahead import Lookahead
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.pipeline.outcome import Findings, Stopwatch
 from transcriber_worker.settings import EngineSettings, MediaSettings, ModelSettings
@@ -91,7 +92,7 @@ class Station:
         self.model = Stepped()
         settings = EngineSettings(max_batch_windows=4, workers=1)
         chosen = plan(settings, cuda=False, cores=2)
-        self.ahead = chosen.windows_ahead
+        self.lookahead = Lookahead(LEAST_AHEAD, chosen.windows_ahead, chosen.windows_shared)
         self.media = MediaPool(
             MediaSettings(processes=READERS), WindowLimits(chosen.speech_s, chosen.span_s), 2, SystemClock()
         )
@@ -131,7 +132,7 @@ class Station:
             parts = listen(
                 stream,
                 hearing,
-                windows_ahead=self.ahead,
+                lookahead=self.lookahead,
                 cancel=file.cancel,
                 watch=Stopwatch(SystemClock()),
                 findings=Findings(),

@@ -17,7 +17,7 @@ from transcriber_worker.settings import EngineKind, ObservabilitySettings, Setti
 from transcriber_worker.tools.bench.child import serve
 from transcriber_worker.tools.bench.contenders import Contender, Heard, Kind, Spec
 from transcriber_worker.tools.bench.own import OwnEngine
-from transcriber_worker.tools.limits import Machine, engine_plan, jobs_in_flight, windows_ahead
+from transcriber_worker.tools.limits import Machine, engine_plan, jobs_in_flight, lookahead
 
 
 def main(order: str) -> None:
@@ -74,7 +74,7 @@ def _own(settings: Settings, machine: Machine) -> OwnEngine:
             "max_batch_windows": str(shape.batch),
         },
         at_once=jobs_in_flight(settings, machine),
-        windows_ahead=windows_ahead(settings, machine),
+        lookahead=lookahead(settings, machine),
         transcript=settings.transcript,
         metrics=metrics,
         clock=clock,

@@ -19,7 +19,7 @@ from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.pipeline.milestones import Milestone, Observer
 from transcriber_worker.settings import BrokerKind, EngineKind, Settings
 from transcriber_worker.tools.check_config import FAKE_MODEL
-from transcriber_worker.tools.limits import Machine, engine_plan, jobs_in_flight, media_processes, windows_ahead
+from transcriber_worker.tools.limits import Machine, engine_plan, jobs_in_flight, lookahead, media_processes
 
 if TYPE_CHECKING:
     from transcriber_worker.media.pool import MediaPool
@@ -222,7 +222,7 @@ class Assembly:
         sources = Sources(office.store, places.rules.sources, places.state, settings.storage, clock)
         self.metrics.sources_down.set_function(lambda: sources.down)
         outputs = Outputs(office.store, settings.transcript)
-        ahead = windows_ahead(settings, self.machine)
+        ahead = lookahead(settings, self.machine)
         journey = Journey(sources, outputs, self.media, engine, info, self._scratch(), settings, ahead, clock)
         self.metrics.scratch_bytes_in_flight.set_function(lambda: journey.scratch_bytes.used)
         self.metrics.audio_seconds_in_flight.set_function(lambda: journey.audio_s.used)

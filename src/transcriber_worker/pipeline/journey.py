@@ -17,6 +17,7 @@ from transcriber_worker.pipeline.admission import Budget
 from transcriber_worker.pipeline.announcements import result_data
 from transcriber_worker.pipeline.claims import Claim, SourceVersion
 from transcriber_worker.pipeline.listen import listen, refuse_great_loss
+from transcriber_worker.pipeline.lookahead import Lookahead
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.pipeline.outcome import Findings, Stopwatch
 from transcriber_worker.pipeline.outputs import Outputs
@@ -63,10 +64,9 @@ class Journey:
         info: EngineInfo,
         scratch: Scratch,
         settings: Settings,
-        windows_ahead: int,
+        lookahead: Lookahead,
         clock: Clock,
     ) -> None:
-        """`windows_ahead`: windows of one file that may wait for the engine."""
         self._sources = sources
         self._outputs = outputs
         self._media = media
@@ -74,7 +74,7 @@ class Journey:
         self._info = info
         self._scratch = scratch
         self._settings = settings
-        self._windows_ahead = windows_ahead
+        self._lookahead = lookahead
         self._clock = clock
         self.scratch_bytes = Budget(settings.worker.max_scratch_bytes)
         self.audio_s = Budget(settings.worker.max_audio_s_in_flight)
@@ -151,7 +151,7 @@ class Journey:
             parts = listen(
                 stream,
                 hearing,
-                windows_ahead=self._windows_ahead,
+                lookahead=self._lookahead,
                 cancel=trip.cancel,
                 watch=trip.watch,
                 findings=trip.findings,

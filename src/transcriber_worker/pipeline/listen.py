@@ -12,6 +12,7 @@ from transcriber_worker.domain.transcript import HeardWindow
 from transcriber_worker.inference.base import Hearing
 from transcriber_worker.media.base import MediaStream
 from transcriber_worker.observability.labels import Stage
+from transcriber_worker.pipeline.lookahead import Lookahead, Share
 from transcriber_worker.pipeline.milestones import Milestone
 from transcriber_worker.pipeline.outcome import Findings, Stopwatch
 from transcriber_worker.transcript.assemble import HeardPart
@@ -24,20 +25,21 @@ def listen(
     stream: MediaStream,
     hearing: Hearing,
     *,
-    windows_ahead: int,
+    lookahead: Lookahead,
     cancel: CancelToken,
     watch: Stopwatch,
     findings: Findings,
     reached: Callable[[Milestone], None],
     on_heard: Callable[[HeardPart], None],
 ) -> list[HeardPart]:
-    """Hear a whole file. At most `windows_ahead` windows wait for the engine, so that memory stays bounded whatever the
-    file's length. Raises what the stream, the engine or the cancel token raise."""
+    """Hear a whole file. No more windows wait for the engine than `lookahead` allows, so that memory stays bounded
+    whatever the file's length. Raises what the stream, the engine or the cancel token raise."""
     parts: list[HeardPart] = []
     waiting: deque[tuple[Window, Future[HeardWindow]]] = deque()
 
-    def hear_next() -> None:
+    def hear_next(share: Share) -> None:
         window, future = waiting.popleft()
+        share.allows(len(waiting))
         findings.windows_waiting = len(waiting)
         with watch.stage(Stage.TRANSCRIBE):
             heard = result_of(future, cancel)
@@ -47,19 +49,20 @@ def listen(
         reached(Milestone.WINDOW_HEARD)
 
     windows = iter(stream.windows())
-    while True:
-        with watch.stage(Stage.READ):
-            window = next(windows, None)
-        if window is None:
-            hearing.finish()
-            break
-        waiting.append((window, hearing.submit(window)))
-        findings.windows_waiting = len(waiting)
-        reached(Milestone.WINDOW_SUBMITTED)
-        while len(waiting) > windows_ahead:
-            hear_next()
-    while waiting:
-        hear_next()
+    with lookahead.share() as share:
+        while True:
+            with watch.stage(Stage.READ):
+                window = next(windows, None)
+            if window is None:
+                hearing.finish()
+                break
+            waiting.append((window, hearing.submit(window)))
+            findings.windows_waiting = len(waiting)
+            reached(Milestone.WINDOW_SUBMITTED)
+            while not share.allows(len(waiting)):
+                hear_next(share)
+        while waiting:
+            hear_next(share)
     return parts
 
 

@@ -77,7 +77,7 @@ class MediaSettings(Section):
     )
     windows_ahead: Count = Field(
         "auto",
-        description="Windows of one file that may wait for the engine; auto: 2 slabs, or one and a half batches; the batching engine takes no fewer than 4.",
+        description="Most windows of one file that may wait for the engine; auto: 2 slabs, or one and a half batches. Of the batching engine 4 always may, and all files together have three batches beyond that.",
     )
     vad_threshold: float = Field(0.5, gt=0, lt=1, description="Speech probability above which audio counts as speech.")
     vad_min_silence_ms: int = Field(2000, ge=0, description="A pause at least this long ends a stretch of speech.")

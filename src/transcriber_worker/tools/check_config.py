@@ -242,8 +242,9 @@ def _memory(settings: Settings, machine: Machine) -> Iterator[Problem]:
             f"{processes} reader processes, {jobs} jobs and the model may need {needed // MIB} MiB, "
             f"and there are {machine.memory_bytes // MIB} MiB"
         )
+        at_once = "engine.cuda_streams" if on_gpu(settings, machine) else "engine.workers"
         remedy = (
-            "lower it, engine.max_batch_windows, engine.workers (engine.concurrency, engine.slab_s), or a scratch in "
+            f"lower it, engine.max_batch_windows, {at_once} (engine.concurrency, engine.slab_s), or a scratch in "
             "memory; or give the container more"
         )
         yield Problem("media.memory_limit_bytes", message, remedy)

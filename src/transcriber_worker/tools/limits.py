@@ -12,6 +12,7 @@ from transcriber_worker.domain.audio import SAMPLE_RATE_HZ
 from transcriber_worker.inference.batched.plan import LEAST_AHEAD, EnginePlan, plan
 from transcriber_worker.inference.model_catalogue import CATALOGUE, WEIGHTS
 from transcriber_worker.observability.process_tree import gpu_memory_bytes
+from transcriber_worker.pipeline.lookahead import Lookahead
 from transcriber_worker.settings import MIB, EngineKind, EngineSettings, Settings
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -61,13 +62,14 @@ def engine_plan(settings: Settings, machine: Machine) -> EnginePlan:
     return plan(settings.engine, cuda=cuda, cores=machine.cores, gpu_bytes=machine.gpu_bytes)
 
 
-def windows_ahead(settings: Settings, machine: Machine) -> int:
-    """Windows of one file that may wait for the engine."""
-    chosen = settings.media.windows_ahead
-    if chosen == "auto":
-        return engine_plan(settings, machine).windows_ahead
+def lookahead(settings: Settings, machine: Machine) -> Lookahead:
+    """How many windows may wait for the engine."""
+    engine, chosen = engine_plan(settings, machine), settings.media.windows_ahead
+    most = engine.windows_ahead if chosen == "auto" else chosen
+    if settings.engine.kind is EngineKind.SEQUENTIAL:
+        return Lookahead(most, most, 0)
     # With fewer, a file whose first window does not tell its language would wait for ever for those that do.
-    return chosen if settings.engine.kind is EngineKind.SEQUENTIAL else max(LEAST_AHEAD, chosen)
+    return Lookahead(LEAST_AHEAD, most, max(most, engine.windows_shared))
 
 
 def needed_bytes(settings: Settings, machine: Machine, jobs: int, processes: int) -> int:
@@ -78,7 +80,7 @@ def needed_bytes(settings: Settings, machine: Machine, jobs: int, processes: int
     if not on_gpu(settings, machine):
         model_bytes = _weights_bytes(settings) + engine.workers * _working_set_bytes(settings.engine, engine)
     window_bytes = int(engine.span_s * SAMPLE_RATE_HZ * 2)
-    windows = jobs * (windows_ahead(settings, machine) + 1) * window_bytes
+    windows = lookahead(settings, machine).windows(jobs) * window_bytes
     # A source larger than the whole scratch budget is admitted alone.
     largest = max(settings.worker.max_scratch_bytes, settings.storage.max_source_bytes)
     scratch = largest if _is_memory(settings.worker.scratch_dir) else 0

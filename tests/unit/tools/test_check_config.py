@@ -11,10 +11,18 @@ import pytest
 
 from tests.builders import make_settings
 from transcriber_worker.inference.batched.language import REACH
+from transcriber_worker.inference.batched.plan import BATCHES_IN_FLIGHT
 from transcriber_worker.settings import MIB
 from transcriber_worker.tools import limits
 from transcriber_worker.tools.check_config import place_problems, problems
-from transcriber_worker.tools.limits import Machine, jobs_in_flight, media_processes, needed_bytes, windows_ahead
+from transcriber_worker.tools.limits import (
+    Machine,
+    engine_plan,
+    jobs_in_flight,
+    lookahead,
+    media_processes,
+    needed_bytes,
+)
 from transcriber_worker.tools.problem import Problem
 
 LARGE = Machine(memory_bytes=64 * 1024 * MIB, cores=8)
@@ -198,7 +206,7 @@ def test_a_clip_is_claimed_behind_one_long_file_more_than_there_are_readers(
 
 def test_the_batching_engine_never_waits_for_a_language_that_waits_for_windows(tmp_path: Path) -> None:
     def ahead(kind: str) -> int:
-        return windows_ahead(make_settings(tmp_path, engine={"kind": kind}, media={"windows_ahead": 1}), LARGE)
+        return lookahead(make_settings(tmp_path, engine={"kind": kind}, media={"windows_ahead": 1}), LARGE).least
 
     assert ahead("batched") >= REACH
     assert ahead("sequential") == 1
@@ -211,6 +219,30 @@ def test_batches_for_a_gpu_are_no_problem_there(tmp_path: Path, max_batch_window
         found(tmp_path, gpu, model={"name": "fake", "device": "cuda"}, engine={"max_batch_windows": max_batch_windows})
         == {}
     )
+
+
+POD_BYTES = 16 * 1024 * MIB
+"""The chart's default."""
+
+
+@pytest.mark.parametrize("gpu_gb", [None, 16, 24, 48, 80, 141])
+def test_a_worker_with_nothing_set_fits_the_charts_pod_on_any_gpu(tmp_path: Path, gpu_gb: int | None) -> None:
+    """And its batches get full: by one long file, by those that are read, and by short files alone."""
+    machine = Machine(POD_BYTES, 4, gpu=True, gpu_bytes=None if gpu_gb is None else gpu_gb * 10**9)
+    settings = make_settings(tmp_path, model={"name": "fake"}, storage={"max_source_bytes": MIB})
+    assert problems(settings, machine) == []
+    batch, ahead = engine_plan(settings, machine).batch, lookahead(settings, machine)
+    readers, jobs = media_processes(settings, machine), jobs_in_flight(settings, machine)
+    assert ahead.most > batch
+    assert readers >= 4
+    assert readers * ahead.least + ahead.shared >= BATCHES_IN_FLIGHT * batch
+    assert jobs >= BATCHES_IN_FLIGHT * batch
+
+
+@pytest.mark.parametrize(("gpu", "remedy"), [(True, "engine.cuda_streams"), (False, "engine.workers")])
+def test_the_remedy_names_what_counts_on_this_device(tmp_path: Path, gpu: bool, remedy: str) -> None:
+    told = found(tmp_path, Machine(MIB, 4, gpu=gpu))["media.memory_limit_bytes"].remedy
+    assert [name for name in ("engine.cuda_streams", "engine.workers") if name in told] == [remedy]
 
 
 def test_there_are_never_more_readers_than_jobs(tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ class EnginePlan:
     batch: int
     """Most windows in one of them."""
     windows_ahead: int
-    """Windows of one file that may wait for it."""
+    """Most windows of one file that may wait for it."""
+    windows_shared: int
+    """Windows of all files together that may wait beyond the least of each: see `Lookahead`."""
     jobs: int
     """Files to have in flight."""
     speech_s: float
@@ -46,7 +48,7 @@ def plan(engine: EngineSettings, *, cuda: bool, cores: int, gpu_bytes: int | Non
     known. On CUDA it is what is of use, which may be less once the model's size is known: see `gpu_plan`."""
     if engine.kind is EngineKind.SEQUENTIAL:
         files = engine.concurrency
-        return EnginePlan(files, 1, 2, files + 2, engine.slab_s, engine.slab_s)
+        return EnginePlan(files, 1, 2, 0, files + 2, engine.slab_s, engine.slab_s)
     if cuda:
         workers = _chosen(engine.cuda_streams, CUDA_WORKERS)
         large = gpu_bytes is not None and gpu_bytes >= LARGE_GPU_BYTES
@@ -58,6 +60,7 @@ def plan(engine: EngineSettings, *, cuda: bool, cores: int, gpu_bytes: int | Non
         workers=workers,
         batch=batch,
         windows_ahead=max(LEAST_AHEAD, math.ceil(1.5 * batch)),
+        windows_shared=BATCHES_IN_FLIGHT * batch,
         jobs=max(BATCHES_IN_FLIGHT * batch, workers + 2),
         speech_s=engine.window_s,
         span_s=SPAN_FACTOR * engine.window_s,

@@ -12,6 +12,7 @@ from transcriber_worker.inference.base import Listener, SpeechEngine
 from transcriber_worker.media.base import MediaReader, MediaRequest
 from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.pipeline.listen import listen, refuse_great_loss
+from transcriber_worker.pipeline.lookahead import Lookahead
 from transcriber_worker.pipeline.outcome import Findings, Stopwatch
 from transcriber_worker.settings import TranscriptSettings
 from transcriber_worker.tools.bench.contenders import Heard
@@ -39,7 +40,7 @@ class OwnEngine:
         *,
         facts: Mapping[str, str],
         at_once: int,
-        windows_ahead: int,
+        lookahead: Lookahead,
         transcript: TranscriptSettings,
         metrics: Metrics,
         clock: Clock,
@@ -48,7 +49,7 @@ class OwnEngine:
         self._media = media
         self.facts = facts
         self.at_once = at_once
-        self._windows_ahead = windows_ahead
+        self._lookahead = lookahead
         self._transcript = transcript
         self._metrics = metrics
         self._clock = clock
@@ -66,7 +67,7 @@ class OwnEngine:
             parts = listen(
                 stream,
                 hearing,
-                windows_ahead=self._windows_ahead,
+                lookahead=self._lookahead,
                 cancel=cancel,
                 watch=watch,
                 findings=Findings(),
