@@ -7,8 +7,15 @@ class AcceleratorOutOfMemory(RetryJob):
     """An allocation failed, and everything else goes on: less at a time may fit."""
 
 
-OUT_OF_MEMORY = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED")
-"""The allocation failed and everything else goes on."""
+OUT_OF_MEMORY = (
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUFFT_ALLOC_FAILED",
+    "unable to find an engine to execute this computation",
+)
+"""The allocation failed and everything else goes on. The last one is torch's, of a convolution: each way to compute it
+was tried, and none got its workspace."""
 
 STICKY = (
     "illegal memory access",

@@ -15,6 +15,8 @@ from transcriber_worker.inference.accelerator_errors import judged
         "CUDA error: out of memory",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
         "cuFFT error: CUFFT_ALLOC_FAILED",
+        "GET was unable to find an engine to execute this computation",
+        "FIND was unable to find an engine to execute this computation",
     ],
 )
 def test_out_of_memory_is_tried_again(message: str) -> None:
