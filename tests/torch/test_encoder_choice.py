@@ -1,5 +1,6 @@
 """Torch's encoder is used where it is wanted and hears what CTranslate2's hears; else that one is, and it is told."""
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -125,6 +126,28 @@ def test_another_language_is_not_the_same_speech(
     (warning,) = warnings(caplog)
     assert "<|cy|>" in warning
     assert "<|en|>" in warning
+
+
+class Watched(FakeGpu):
+    """Knows which of its encoders there still are when torch is asked for its memory."""
+
+    held: int | None = None
+
+    def trim(self) -> None:
+        super().trim()
+        self.held = sum(type(one) is TorchEncoder and one._device is self for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("at", [None, 1, 2], ids=["apart", "loading", "trying out"])
+def test_an_encoder_that_is_not_used_leaves_its_memory_to_the_decoder(chosen: Choosing, at: int | None) -> None:
+    def trouble(number: int) -> None:
+        if number == at:  # an error that nobody keeps: it would hold on to the encoder
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    gpu = Watched(trouble, settles=at is not None)
+    assert isinstance(chosen(a_runtime(), gpu), CTranslate2Encoder)
+    assert gpu.log.count("trim") == 1
+    assert gpu.held == 0
 
 
 @pytest.mark.parametrize("at", [1, 2], ids=["loading", "trying out"])

@@ -46,8 +46,10 @@ def encoder_for(
     plain = CTranslate2Encoder(whisper, meter)
     if not wants_torch(runtime.encoder, runtime.device):
         return plain
+    encoder, device = None, None
     try:
-        encoder = _load(files, whisper, runtime, meter, device_of)
+        device = _device(runtime, device_of)
+        encoder = _load(files, whisper, runtime, meter, device)
         _compare(plain, encoder, whisper)
     except (_Unusable, RuntimeError, ValueError, OSError, ImportError, MemoryError) as error:
         if isinstance(judged(error), WorkerBroken):
@@ -55,7 +57,11 @@ def encoder_for(
         reason = str(error)
     else:
         return encoder
-    # Outside the clause above, whose error holds on to what was allocated on the way.
+    # Outside the clause above, whose error holds on to what was allocated on the way. What torch keeps for later is
+    # CTranslate2's from now on.
+    encoder = None
+    if device is not None:
+        device.trim()
     emit(events.ENCODER_FALLBACK, message=reason)
     return plain
 
@@ -72,12 +78,16 @@ def wants_torch(kind: EncoderKind, device: str) -> bool:
     return kind is EncoderKind.TORCH
 
 
-def _load(files: ModelFiles, whisper: Any, runtime: Runtime, meter: Meter, device_of: "DeviceOf | None") -> Encoder:
+def _device(runtime: Runtime, device_of: "DeviceOf | None") -> "Device":
     """Torch takes seconds to import, and is not there for everybody."""
     from transcriber_worker.inference.batched.torch_encoder.device import device_for
+
+    return (device_of or device_for)(runtime)
+
+
+def _load(files: ModelFiles, whisper: Any, runtime: Runtime, meter: Meter, device: "Device") -> Encoder:
     from transcriber_worker.inference.batched.torch_encoder.encoder import TorchEncoder, precision
 
-    device = (device_of or device_for)(runtime)
     dtype = precision(runtime.device, str(whisper.model.compute_type))
     return TorchEncoder(files.path / WEIGHTS, whisper.feature_extractor, device, dtype, meter)
 
