@@ -157,8 +157,9 @@ def test_an_encoder_that_is_not_used_leaves_its_memory_to_the_decoder(chosen: Ch
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         RuntimeError("CUDA error: no kernel image is available for execution on the device"),
         OSError("libcudnn.so.9: cannot open shared object file"),
+        AttributeError("module 'torch.backends.cudnn' has no attribute 'conv'"),
     ],
-    ids=["memory", "kernel", "library"],
+    ids=["memory", "kernel", "library", "version"],
 )
 def test_what_torch_lacks_at_the_start_costs_speed_and_not_the_worker(
     chosen: Choosing, caplog: pytest.LogCaptureFixture, error: Exception, at: int
