@@ -6,15 +6,29 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from transcriber_worker.inference.batched.torch_encoder.device import CpuDevice
+
+
+class _Asked(TorchDispatchMode):
+    """Tells of everything that torch is asked to compute."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._tell()
+        return func(*args, **(kwargs or {}))
 
 
 class FakeGpu:
     """A `Device` that writes down what is asked of it, and fails as told.
 
     `trouble(number)` is called at the end of each turn, of which this is the number-th, from 1: it raises what the GPU
-    would. States that are handed over before they are settled are not there yet: they are noughts.
+    would. States that are handed over when something was asked for since it was last settled are not there yet: they
+    are noughts.
     """
 
     place = torch.device("cpu")
@@ -30,8 +44,8 @@ class FakeGpu:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        with self._inside.turn():
-            self._owner, self._settled = threading.get_ident(), False
+        with self._inside.turn(), _Asked(self._pend):
+            self._owner = threading.get_ident()
             self._turns += 1
             self.log.append("turn")
             try:
@@ -39,6 +53,9 @@ class FakeGpu:
                 self._trouble(self._turns)
             finally:
                 self._owner = None
+
+    def _pend(self) -> None:
+        self._settled = False
 
     def settle(self) -> None:
         assert self._owner == threading.get_ident(), "settled without a turn"

@@ -77,6 +77,10 @@ class CudaDevice:
 
     Streams of torch's pool are non-blocking. Its default stream is CUDA's own, at which the blocking streams of all of
     CTranslate2's workers would wait for each other.
+
+    What torch frees it gives to the next one who asks on the same stream, without regard to who else may still read it.
+    Nobody does: states are let go of only after `picked` has waited for its stream, and after CTranslate2's calls have
+    returned, each of which first makes a copy of its own and waits for that.
     """
 
     place = torch.device("cuda", 0)
@@ -86,8 +90,7 @@ class CudaDevice:
         if memory_bytes is not None:
             total = _cuda.get_device_properties(self.place).total_memory
             _cuda.set_per_process_memory_fraction(min(1.0, memory_bytes / total), self.place)
-        # Convolutions of float32 would be made of fewer digits than the model was trained with.
-        _cudnn.conv.fp32_precision = "ieee"
+        _exact_convolutions()
         self._lock = threading.Lock()
         self._stream = _cuda.Stream(self.place)
         self._picks = _cuda.Stream(self.place)
@@ -112,6 +115,14 @@ class CudaDevice:
 
     def trim(self) -> None:
         _cuda.empty_cache()
+
+
+def _exact_convolutions() -> None:
+    """Those of float32 would be made of fewer digits than the model was trained with."""
+    if hasattr(_cudnn, "conv"):
+        _cudnn.conv.fp32_precision = "ieee"
+    else:  # torch before 2.9
+        _cudnn.allow_tf32 = False
 
 
 def device_for(runtime: Runtime) -> Device:
