@@ -24,7 +24,7 @@ from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemo
 from transcriber_worker.inference.batched.encoder import mel_features
 from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.model import WhisperBatchModel
-from transcriber_worker.inference.batched.rows import FULL_FRAMES, Decoded, Ranking, Recipe, Row
+from transcriber_worker.inference.batched.rows import CANDIDATES, FULL_FRAMES, Decoded, Ranking, Recipe, Row
 from transcriber_worker.inference.loading import Runtime
 from transcriber_worker.inference.model_files import ModelFiles, resolve
 from transcriber_worker.observability.metrics import Metrics
@@ -396,7 +396,7 @@ def test_more_than_the_model_hears_at_once_is_refused(model: WhisperBatchModel) 
 PEAK = """
 import resource, sys
 from pathlib import Path
-from tests.integration.test_batch_model import BREAD, CPU, MARKET, a_row, heard
+from tests.integration.test_batch_model import BREAD, CPU, a_row, heard
 from prometheus_client import CollectorRegistry
 from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.inference.batched.meter import Meter
@@ -406,16 +406,17 @@ from transcriber_worker.observability.metrics import Metrics
 
 files = ModelFiles("base", Path(sys.argv[1]), "")
 model = WhisperBatchModel.load(files, CPU, Meter(Metrics(CollectorRegistry()), SystemClock()))
-rows = [a_row(heard(BREAD)), a_row(heard(MARKET), "es")] * 4
+rows = [a_row(heard(BREAD))] * 8
 loaded = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-model.decode(rows)
+model._longest_texts(rows)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 print(peak - loaded, model.row_bytes(3000) * len(rows))
 """
 
 
 def test_the_memory_of_a_row_is_known_beforehand(base_files: ModelFiles) -> None:
-    """In a process of its own: eight rows at beam 5 take what was said, give or take half."""
+    """In a process of its own: eight rows at beam 5, and as many sampled as then fit, with texts and prompts as long as
+    they may get, take what was said, give or take half."""
     command = [sys.executable, "-c", PEAK, str(base_files.path)]
     run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=240)
     assert run.returncode == 0, run.stderr
@@ -425,6 +426,21 @@ def test_the_memory_of_a_row_is_known_beforehand(base_files: ModelFiles) -> None
 
 def test_a_shorter_row_is_known_to_need_less(model: WhisperBatchModel) -> None:
     assert model.row_bytes(1000) < 0.7 * model.row_bytes(FULL_FRAMES)
+
+
+def test_rows_are_sampled_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch, model: WhisperBatchModel) -> None:
+    """Each with five texts at once, for each of which CTranslate2 repeats the keys and values of its states: all rows
+    of a batch together would take a multiple of what was found to fit."""
+    watched = watch(monkeypatch, model._loaded.whisper)
+    rows = [a_row(heard(FERRY)[: 16_000 * (n + 1)], recipe=Recipe(temperature=0.2)) for n in range(4)]
+    sampled = model.decode(rows)
+    assert 2 <= len(watched.calls["generate"]) <= 4
+    assert all(options["num_hypotheses"] == CANDIDATES for options in watched.calls["generate"])
+    assert [len(row.words) for row in sampled] == sorted(len(row.words) for row in sampled)
+    watched.calls.clear()
+    monkeypatch.setattr(model, "_tried_rows", 40)
+    model.decode(rows)
+    assert len(watched.calls["generate"]) == 1
 
 
 class TestWarmUp:
@@ -439,7 +455,7 @@ class TestWarmUp:
     def test_on_a_gpu_it_also_decodes_texts_as_long_as_they_get(
         self, monkeypatch: pytest.MonkeyPatch, model: WhisperBatchModel
     ) -> None:
-        """By the settings' beams: what a batch can take at most is found out before there is a job."""
+        """By the settings' beams, then sampled: what a batch can take at most is found out before there is a job."""
         monkeypatch.setattr(model, "_runtime", replace(CPU, device="cuda"))
         watched = watch(monkeypatch, model._loaded.whisper)
         said: list[int] = []
@@ -451,10 +467,16 @@ class TestWarmUp:
             return results
 
         monkeypatch.setattr(watched, "generate", counting, raising=False)
-        model.warm_up(2)
-        assert [options["beam_size"] for options in watched.calls["generate"]] == [5, 5]
-        assert max(said[:2]) < 50
-        assert said[2:] == [224, 224]
+        model.warm_up(3)
+        calls = watched.calls["generate"]
+        assert [(options["beam_size"], options.get("num_hypotheses")) for options in calls] == [
+            (5, None),
+            (5, None),
+            (1, CANDIDATES),
+        ]
+        assert max(said[:3]) < 50
+        assert set(said[3:]) == {221}  # what so long a prompt leaves of 448
+        assert 6 < len(said) < 9
 
     def test_a_model_that_hears_nothing_is_not_let_to_work(
         self, monkeypatch: pytest.MonkeyPatch, model: WhisperBatchModel

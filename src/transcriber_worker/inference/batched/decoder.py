@@ -8,10 +8,7 @@ from faster_whisper.tokenizer import Tokenizer
 from faster_whisper.transcribe import get_suppressed_tokens
 
 from transcriber_worker.domain.job import Task
-from transcriber_worker.inference.batched.rows import Ranking, Recipe
-
-_CANDIDATES = 5
-"""faster-whisper's `best_of`: texts sampled at a temperature, the most probable of which is taken."""
+from transcriber_worker.inference.batched.rows import CANDIDATES, Ranking, Recipe
 
 _MAX_INITIAL_TIMESTAMP = 50
 """The first timestamp is within the first second: faster-whisper's 1.0 s, in the model's steps of 0.02 s."""
@@ -69,7 +66,7 @@ class Decoder:
         if recipe.temperature > 0:
             manner = {
                 "beam_size": 1,
-                "num_hypotheses": _CANDIDATES,
+                "num_hypotheses": CANDIDATES,
                 "sampling_topk": 0,
                 "sampling_temperature": recipe.temperature,
             }

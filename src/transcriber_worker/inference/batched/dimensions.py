@@ -10,8 +10,10 @@ from transcriber_worker.inference.batched.weights import Weight, WeightsFile
 _HEAD_WIDTH = 64
 """Of every Whisper model."""
 
-_MOST_TOKENS = 224
-"""Decoded for a row: speech takes about 100 in 30 s, a text that repeats itself takes all."""
+_PROMPT_TOKENS = 224
+"""The longest text before, read at once."""
+_MOST_TOKENS = 448
+"""Of a row, the text before counted. Speech takes about 100 in 30 s; a text that repeats itself takes all."""
 
 _FRAME_BYTES = 7200
 """Samples as floats, windowed; 201 frequencies as complex numbers, and their power: all in float32."""
@@ -48,13 +50,16 @@ class Dimensions:
         """Of all weights in memory; the few that are never quantised are not told apart."""
         return self.parameters * (1 if compute_type.startswith("int8") else self.value_bytes(compute_type))
 
-    def decoding_bytes(self, frames: int, beams: int, value_bytes: int) -> int:
-        """What decoding takes for one row: its states, keys and values of them for every layer, keys and values of
-        every beam's text, a few copies of its logits."""
+    def decoding_bytes(self, frames: int, texts: int, value_bytes: int, *, sampled: bool = False) -> int:
+        """What decoding takes for one row that is written to its end, `texts` times at once: its states and a copy of
+        them, keys and values of them for every layer, keys and values of every text, what the text before looks at of
+        the states in one layer, a few copies of the logits. `sampled`: whether texts are sampled, for which CTranslate2
+        repeats the states' keys and values too; beams share them."""
         states = frames // 2 * self.width * value_bytes
-        across = 2 * self.decoder_layers * states
-        text = 2 * self.decoder_layers * self.width * value_bytes * beams * _MOST_TOKENS
-        return states + across + text + 4 * beams * self.vocabulary * 4
+        across = 2 * self.decoder_layers * states * (texts if sampled else 1)
+        written = 2 * self.decoder_layers * self.width * value_bytes * texts * _MOST_TOKENS
+        looked_at = self.width // _HEAD_WIDTH * _PROMPT_TOKENS * (frames // 2) * value_bytes
+        return 2 * states + across + written + looked_at + 4 * texts * self.vocabulary * 4
 
     def encoding_bytes(self, frames: int, value_bytes: int) -> int:
         """What encoding takes for one row: attention scores of one layer, queries, keys, values and the feed-forward

@@ -32,7 +32,7 @@ from transcriber_worker.inference.options import check_languages, check_task
 from transcriber_worker.observability import events
 from transcriber_worker.observability.logging import emit
 from transcriber_worker.observability.metrics import Metrics
-from transcriber_worker.settings import EngineSettings, ModelSettings
+from transcriber_worker.settings import EncoderKind, EngineSettings, ModelSettings
 
 _PAGES = Path("/proc/self/statm")
 
@@ -192,10 +192,12 @@ class BatchedEngine:
             rows=self._plan.batch,
             gpu_bytes=self._gpu_bytes,
         )
+        encoder = self._settings.encoder if found.torch_limit_bytes is not None else EncoderKind.CTRANSLATE2
         return replace(
             self._runtime,
             compute_type=found.compute_type,
             workers=found.streams,
+            encoder=encoder,
             torch_bytes=found.torch_limit_bytes,
         )
 

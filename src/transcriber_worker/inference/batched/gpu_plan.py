@@ -1,12 +1,12 @@
 """How a GPU's memory is shared out: how many streams, how large batches, which compute type. Pure."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 
 from transcriber_worker.inference.batched.dimensions import Dimensions
 from transcriber_worker.inference.batched.plan import CUDA_WORKERS
-from transcriber_worker.inference.batched.rows import FULL_FRAMES
-from transcriber_worker.settings import MIB, EngineSettings
+from transcriber_worker.inference.batched.rows import CANDIDATES, FULL_FRAMES
+from transcriber_worker.settings import MIB, EncoderKind, EngineSettings
 
 _SHARE = 0.92
 """Of the GPU's memory; the rest is lost between allocations."""
@@ -34,6 +34,8 @@ class Costs:
     """A row while it is encoded."""
     decoding_bytes: int
     """A row while it is decoded: keys and values of its states, of all tokens of every beam's text, logits."""
+    sampling_bytes: int
+    """The same at a temperature."""
 
     @classmethod
     def of(cls, sizes: Dimensions, compute_type: str, beams: int, *, torch: bool, frames: int = FULL_FRAMES) -> "Costs":
@@ -45,6 +47,7 @@ class Costs:
             torch_bytes=sizes.encoder_parameters * value_bytes if torch else 0,
             encoding_bytes=encoding(frames, value_bytes),
             decoding_bytes=sizes.decoding_bytes(frames, beams, value_bytes),
+            sampling_bytes=sizes.decoding_bytes(frames, CANDIDATES, value_bytes, sampled=True),
         )
 
     @property
@@ -59,6 +62,10 @@ class Costs:
             return self.decoding_bytes + self.encoding_bytes // streams
         return max(self.decoding_bytes, self.encoding_bytes)
 
+    def sampled_rows(self, rows: int) -> int:
+        """How many rows to sample at once where there is room to decode so many with beams."""
+        return max(1, min(rows, rows * self.decoding_bytes // self.sampling_bytes))
+
 
 @dataclass(frozen=True, slots=True)
 class GpuPlan:
@@ -69,8 +76,9 @@ class GpuPlan:
     rows: int
     """Most in one batch."""
     costs: Costs
-    torch_limit_bytes: int
-    """Most that torch may allocate: what it is expected to take, and some more. The rest is CTranslate2's."""
+    torch_limit_bytes: int | None
+    """Most that torch may allocate: what it is expected to take, and some more. The rest is CTranslate2's. None: it
+    does not encode."""
 
 
 def batch_bytes(gpu_bytes: int, fixed_bytes: int, streams: int) -> int:
@@ -88,30 +96,38 @@ def plan_gpu(
     rows: int,
     gpu_bytes: int | None,
 ) -> GpuPlan:
-    """What `auto` means here. `rows`: most in a batch that are of use; `torch`: whether it encodes; `gpu_bytes`: the
-    GPU's memory, None where nobody can tell. What is set is taken, whether it fits or not."""
+    """What `auto` means here. `rows`: most in a batch that are of use; `torch`: whether it is there to encode;
+    `gpu_bytes`: the GPU's memory, None where nobody can tell. What is set is taken, whether it fits or not."""
     types = _COMPUTE_TYPES if compute_type == "auto" else (compute_type,)
+    encoders = (True, False) if torch and engine.encoder is EncoderKind.AUTO else (torch,)
     streams = (CUDA_WORKERS, 1) if engine.cuda_streams == "auto" else (engine.cuda_streams,)
-    if gpu_bytes is None:
-        return _plan(types[0], streams[0], rows, Costs.of(sizes, types[0], beams, torch=torch))
-    options: list[GpuPlan] = []
-    for chosen in types:
-        costs = Costs.of(sizes, chosen, beams, torch=torch)
-        for count in streams:
-            fit = batch_bytes(gpu_bytes, costs.fixed_bytes, count) // costs.row_bytes(count)
-            most = min(rows, fit) if engine.max_batch_windows == "auto" else rows
-            options.append(_plan(chosen, count, most, costs))
-            if fit >= min(rows, _LEAST_ROWS):
-                return options[-1]
-    return _roomiest(options)
+    tried: list[_Option] = []
+    for chosen, encodes, count in product(types, encoders, streams):
+        costs = Costs.of(sizes, chosen, beams, torch=encodes)
+        if gpu_bytes is None:
+            return _plan(chosen, count, rows, costs)
+        room = batch_bytes(gpu_bytes, costs.fixed_bytes, count)
+        fit = room // costs.row_bytes(count)
+        most = max(1, min(rows, fit)) if engine.max_batch_windows == "auto" else rows
+        option = _Option(_plan(chosen, count, most, costs), fit)
+        if fit >= min(rows, _LEAST_ROWS) and room >= costs.sampling_bytes:
+            return option.plan
+        tried.append(option)
+    return max(tried, key=_Option.rank).plan
 
 
-def _roomiest(options: Iterable[GpuPlan]) -> GpuPlan:
-    """Nothing fits well: whatever has the largest batches, at least of one row."""
-    best = max(options, key=lambda option: option.rows)
-    return best if best.rows else _plan(best.compute_type, best.streams, 1, best.costs)
+@dataclass(frozen=True, slots=True)
+class _Option:
+    plan: GpuPlan
+    fit: int
+    """Rows of a batch that there is room for."""
+
+    def rank(self) -> tuple[int, int]:
+        """Where nothing fits well: by the largest batches, then by the least memory for batches of one row."""
+        costs, streams = self.plan.costs, self.plan.streams
+        return self.fit, -(costs.fixed_bytes + streams * costs.row_bytes(streams))
 
 
 def _plan(compute_type: str, streams: int, rows: int, costs: Costs) -> GpuPlan:
     limit = costs.torch_bytes + int(_TORCH_SLACK * rows * costs.encoding_bytes) + _WORKSPACE_BYTES
-    return GpuPlan(compute_type, streams, rows, costs, limit)
+    return GpuPlan(compute_type, streams, rows, costs, limit if costs.torch_bytes else None)

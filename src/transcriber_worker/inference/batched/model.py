@@ -19,6 +19,7 @@ from transcriber_worker.inference.batched.words import words_of
 from transcriber_worker.inference.loading import LoadedModel, Runtime, check_heard, explained, known_sentence
 from transcriber_worker.inference.model_catalogue import WEIGHTS
 from transcriber_worker.inference.model_files import ModelFiles
+from transcriber_worker.inference.options import MAX_PROMPT_TOKENS
 from transcriber_worker.observability.labels import EnginePhase
 from transcriber_worker.settings import EncoderKind
 
@@ -35,6 +36,8 @@ class WhisperBatchModel:
         self._dimensions = Dimensions.read(files.path / WEIGHTS)
         self._encoder = encoder_for(files, self._loaded.whisper, runtime, meter)
         self._decoder = Decoder(self._loaded.whisper, runtime.beam_size)
+        self._tried_rows = 0
+        """Of the largest batch that is known to fit."""
 
     @classmethod
     def load(cls, files: ModelFiles, runtime: Runtime, meter: Meter) -> "WhisperBatchModel":
@@ -85,6 +88,7 @@ class WhisperBatchModel:
             check_heard([min((d.text for d in self.decode([row] * rows)), key=len)], self._runtime)
             if self._runtime.device != "cpu":  # where memory is scarce: as much as a batch can ever take
                 self._longest_texts([row] * rows)
+        self._tried_rows = rows
 
     def decode(self, rows: Sequence[Row]) -> list[Decoded]:
         """See `BatchModel`."""
@@ -95,11 +99,16 @@ class WhisperBatchModel:
             return self._decode(rows, recipe, encoded)
 
     def _longest_texts(self, rows: Sequence[Row]) -> None:
-        """Decode texts that do not end before they must."""
+        """Decode texts that do not end before they must, after as much text as may stand before: with beams, and as
+        many as are sampled at once."""
         tokenizer = self._decoder.tokenizer("en", Task.TRANSCRIBE)
-        prompts = [self._decoder.prompt(tokenizer, row.prompt, row.recipe) for row in rows]
+        before = self.encode_text("and so on" * MAX_PROMPT_TOKENS)[:MAX_PROMPT_TOKENS]
+        prompt = self._decoder.prompt(tokenizer, before, Recipe(len(before)))
         with self._judged(), closing(self._encoded(rows)) as encoded:
-            self._decoder.say(encoded.states, prompts, rows[0].recipe, endless=True)
+            self._decoder.say(encoded.states, [prompt] * len(rows), Recipe(len(before)), endless=True)
+            sampled = range(self._sampled_rows(len(rows)))
+            sampling = Recipe(len(before), temperature=1.0)
+            self._decoder.say(encoded.of(sampled), [prompt] * len(sampled), sampling, endless=True)
 
     def _encoded(self, rows: Sequence[Row]) -> Encoded:
         return self._encoder.encode([row.pcm for row in rows], max(row.frames for row in rows))
@@ -130,7 +139,7 @@ class WhisperBatchModel:
         tokenizers = [self._decoder.tokenizer(code, row.task) for code, row in zip(languages, rows, strict=True)]
         prompts = [self._decoder.prompt(t, row.prompt, recipe) for t, row in zip(tokenizers, rows, strict=True)]
         with self._meter.phase(EnginePhase.DECODE):
-            said = self._decoder.say(encoded.states, prompts, recipe)
+            said = self._said(encoded, prompts, recipe)
         with self._meter.phase(EnginePhase.ALIGN):
             return [
                 self._decoded(row, said[index], languages[index], rankings[index], encoded.of([index]))
@@ -147,6 +156,18 @@ class WhisperBatchModel:
             for index, ranking in zip(unknown, found, strict=True):
                 rankings[index] = ranking
         return rankings
+
+    def _said(self, encoded: Encoded, prompts: Sequence[list[int]], recipe: Recipe) -> list[Said]:
+        """Sampled, rows take a multiple of the memory, so fewer of them are decoded at once."""
+        if not recipe.temperature:
+            return self._decoder.say(encoded.states, prompts, recipe)
+        at_once = self._sampled_rows(max(self._tried_rows, len(prompts)))
+        parts = [range(len(prompts))[first : first + at_once] for first in range(0, len(prompts), at_once)]
+        said = (self._decoder.say(encoded.of(part), prompts[part.start : part.stop], recipe) for part in parts)
+        return [one for some in said for one in some]
+
+    def _sampled_rows(self, rows: int) -> int:
+        return self._costs(FULL_FRAMES).sampled_rows(rows)
 
     def _decoded(self, row: Row, said: Said, language: str, ranking: Ranking, states: object) -> Decoded:
         tokenizer = self._decoder.tokenizer(language, row.task)

@@ -12,6 +12,9 @@ FRAME_S = 0.01
 FULL_FRAMES = 3000
 """Whisper was trained on 30 s."""
 
+CANDIDATES = 5
+"""faster-whisper's `best_of`: texts sampled at a temperature, the most probable of which is taken."""
+
 Ranking = Sequence[tuple[str, float]]
 """Languages with their probabilities, the most probable first."""
 

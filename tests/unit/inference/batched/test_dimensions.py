@@ -38,15 +38,27 @@ def test_weights_of_an_old_layout_are_reported(tmp_path: Path) -> None:
 def test_the_published_figure_for_turbo_is_met() -> None:
     """157 to 161 MB a row were measured for a large encoder in float16."""
     measured = 159e6
-    estimated = max(TURBO.encoding_bytes(3000, 2), TURBO.decoding_bytes(3000, beams=5, value_bytes=2))
+    estimated = max(TURBO.encoding_bytes(3000, 2), TURBO.decoding_bytes(3000, 5, 2))
     assert measured / 1.5 <= estimated <= measured * 1.5
 
 
 def test_memory_grows_with_length_beams_and_width_of_values() -> None:
-    small = TURBO.decoding_bytes(1000, beams=1, value_bytes=2)
-    assert small < TURBO.decoding_bytes(1000, beams=5, value_bytes=2) < TURBO.decoding_bytes(3000, 5, 2)
+    small = TURBO.decoding_bytes(1000, 1, 2)
+    assert small < TURBO.decoding_bytes(1000, 5, 2) < TURBO.decoding_bytes(3000, 5, 2)
     assert TURBO.decoding_bytes(3000, 5, 2) < TURBO.decoding_bytes(3000, 5, 4)
     assert TURBO.encoding_bytes(1000, 2) < TURBO.encoding_bytes(3000, 2) / 3
+
+
+def test_a_row_is_counted_with_all_the_tokens_that_it_may_get() -> None:
+    """448 with the text before, keys and values of 4 layers of 1280 numbers of two bytes, for each beam."""
+    per_beam = TURBO.decoding_bytes(3000, 2, 2) - TURBO.decoding_bytes(3000, 1, 2)
+    assert per_beam == 2 * 4 * 1280 * 2 * 448 + 4 * 51866 * 4
+
+
+def test_texts_that_are_sampled_share_no_keys_and_values() -> None:
+    """Of the states: 30.7 MB each for turbo."""
+    more = TURBO.decoding_bytes(3000, 5, 2, sampled=True) - TURBO.decoding_bytes(3000, 5, 2)
+    assert more == pytest.approx(4 * 30.72e6)
 
 
 def test_fused_attention_needs_less_and_grows_with_the_length() -> None:

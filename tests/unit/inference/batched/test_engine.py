@@ -15,6 +15,7 @@ from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.domain.errors import Reason, RejectJob, WorkerBroken
 from transcriber_worker.domain.job import SpeechOptions, Task
 from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemory
+from transcriber_worker.inference.batched import engine as module
 from transcriber_worker.inference.batched.engine import BatchedEngine, LoadedModel
 from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.rows import FULL_FRAMES, Decoded, Row
@@ -201,6 +202,19 @@ def test_a_gpu_computes_in_what_fits(gpu: dict[str, Any]) -> None:
     engine.start()
     engine.close()
     assert (loading.runtime.compute_type, loading.runtime.workers) == ("float16", 2)
+
+
+@pytest.mark.parametrize(("gpu_bytes", "encoder"), [(24 * 10**9, "auto"), (10**6, "ctranslate2")])
+def test_torch_encodes_where_there_is_room_for_it(
+    gpu: dict[str, Any], monkeypatch: pytest.MonkeyPatch, gpu_bytes: int, encoder: str
+) -> None:
+    monkeypatch.setattr(module, "wants_torch", lambda kind, device: True)
+    loading = Loading(Recorded())
+    engine = an_engine(loading, **{**gpu, "encoder": "auto"}, gpu_bytes=gpu_bytes)
+    engine.start()
+    engine.close()
+    assert loading.runtime.encoder == encoder
+    assert (loading.runtime.torch_bytes is None) == (encoder == "ctranslate2")
 
 
 def test_a_model_that_leaves_no_room_for_one_window_is_told_of() -> None:
