@@ -22,6 +22,7 @@ TOY = NamedModel(
     repository="nobody/toy",
     revision="a" * 40,
     size_bytes=len(CONTENT[WEIGHTS]),
+    encoder_parameters=0,
     digests={name: hashlib.sha256(data).hexdigest() for name, data in CONTENT.items()},
     packaged=PackagedModel(
         requirements=("toy-part1==1.0.0", "toy-part2==1.0.0"),

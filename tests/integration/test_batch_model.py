@@ -21,11 +21,13 @@ from transcriber_worker.domain.errors import WorkerBroken
 from transcriber_worker.domain.job import Task
 from transcriber_worker.inference import loading
 from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemory
+from transcriber_worker.inference.batched.dimensions import Dimensions
 from transcriber_worker.inference.batched.encoder import mel_features
 from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.model import WhisperBatchModel
 from transcriber_worker.inference.batched.rows import CANDIDATES, FULL_FRAMES, Decoded, Ranking, Recipe, Row
 from transcriber_worker.inference.loading import Runtime
+from transcriber_worker.inference.model_catalogue import CATALOGUE, WEIGHTS
 from transcriber_worker.inference.model_files import ModelFiles, resolve
 from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.settings import ModelSettings
@@ -399,6 +401,7 @@ from pathlib import Path
 from tests.integration.test_batch_model import BREAD, CPU, a_row, heard
 from prometheus_client import CollectorRegistry
 from transcriber_worker.domain.clock import SystemClock
+from transcriber_worker.inference.batched.dimensions import Dimensions
 from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.model import WhisperBatchModel
 from transcriber_worker.inference.model_files import ModelFiles
@@ -422,6 +425,12 @@ def test_the_memory_of_a_row_is_known_beforehand(base_files: ModelFiles) -> None
     assert run.returncode == 0, run.stderr
     measured, estimated = map(int, run.stdout.split())
     assert 1 / 1.5 <= measured / estimated <= 1.5, (measured, estimated)
+
+
+def test_the_size_of_the_encoder_is_known_by_name(base_files: ModelFiles) -> None:
+    """The file holds its number of heads too."""
+    found = Dimensions.read(base_files.path / WEIGHTS).encoder_parameters
+    assert found == CATALOGUE["base"].encoder_parameters + 1
 
 
 def test_a_shorter_row_is_known_to_need_less(model: WhisperBatchModel) -> None:

@@ -64,6 +64,13 @@ def test_recordings_in_one_batch_read_the_same(both: tuple[WhisperBatchModel, Wh
         assert_same(one, other)
 
 
+def test_what_torch_takes_on_the_cpu_is_counted(both: tuple[WhisperBatchModel, WhisperBatchModel]) -> None:
+    """All rows of a batch are encoded at once, and the encoder's weights are there again, in float32."""
+    plain, with_torch = both
+    assert with_torch.row_bytes(FULL_FRAMES) - plain.row_bytes(FULL_FRAMES) == 10 * 1500 * 512 * 4
+    assert with_torch.fixed_bytes - plain.fixed_bytes == 4 * 20_593_665
+
+
 def test_windows_shorter_than_the_model_was_trained_on_read_the_same(
     both: tuple[WhisperBatchModel, WhisperBatchModel],
 ) -> None:

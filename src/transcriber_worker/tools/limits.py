@@ -9,11 +9,12 @@ from pathlib import Path
 import psutil
 
 from transcriber_worker.domain.audio import SAMPLE_RATE_HZ
+from transcriber_worker.inference.batched.dimensions import Dimensions
 from transcriber_worker.inference.batched.plan import LEAST_AHEAD, EnginePlan, plan
 from transcriber_worker.inference.model_catalogue import CATALOGUE, WEIGHTS
 from transcriber_worker.observability.process_tree import gpu_memory_bytes
 from transcriber_worker.pipeline.lookahead import Lookahead
-from transcriber_worker.settings import MIB, EngineKind, EngineSettings, Settings
+from transcriber_worker.settings import MIB, EncoderKind, EngineKind, EngineSettings, Settings
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _GPU_NODES = ("/dev/nvidiactl", "/dev/dxg")
@@ -30,6 +31,10 @@ _WORKING_SET_BYTES = 500 * MIB
 _SMALL_BATCH = 4
 _ROW_BYTES = 80 * MIB
 """What each further row of a batch takes, of a small model on the CPU; measured."""
+_TORCH_BYTES = 500 * MIB
+"""torch itself, measured: 470 MiB once imported."""
+_TORCH_ROW_BYTES = 100 * MIB
+"""What each row of the one batch that torch encodes takes, with a large model in float32: 93 MB measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +81,9 @@ def needed_bytes(settings: Settings, machine: Machine, jobs: int, processes: int
     """Memory the worker may need in all: its own, the model, the media children, windows on their way, and scratch
     where that is memory too."""
     engine = engine_plan(settings, machine)
-    model_bytes = 0
+    model_bytes = _torch_bytes(settings, machine, engine)
     if not on_gpu(settings, machine):
-        model_bytes = _weights_bytes(settings) + engine.workers * _working_set_bytes(settings.engine, engine)
+        model_bytes += _weights_bytes(settings) + engine.workers * _working_set_bytes(settings.engine, engine)
     window_bytes = int(engine.span_s * SAMPLE_RATE_HZ * 2)
     windows = lookahead(settings, machine).windows(jobs) * window_bytes
     # A source larger than the whole scratch budget is admitted alone.
@@ -106,6 +111,27 @@ def _weights_bytes(settings: Settings) -> int:
         return named.size_bytes
     weights = Path(settings.model.name) / WEIGHTS
     return weights.stat().st_size if weights.is_file() else 0
+
+
+def _torch_bytes(settings: Settings, machine: Machine, engine: EnginePlan) -> int:
+    """What torch's encoder takes of the machine's memory: on a GPU not much but torch itself."""
+    kind = settings.engine.encoder
+    if settings.engine.kind is EngineKind.SEQUENTIAL or kind is EncoderKind.CTRANSLATE2:
+        return 0
+    if on_gpu(settings, machine):
+        return _TORCH_BYTES
+    if kind is EncoderKind.AUTO:  # which takes it on a GPU only
+        return 0
+    return _TORCH_BYTES + 4 * _encoder_parameters(settings) + engine.batch * _TORCH_ROW_BYTES
+
+
+def _encoder_parameters(settings: Settings) -> int:
+    named = CATALOGUE.get(settings.model.name)
+    if named is not None:
+        return named.encoder_parameters
+    with suppress(OSError, ValueError):
+        return Dimensions.read(Path(settings.model.name) / WEIGHTS).encoder_parameters
+    return 0  # no model: told by whoever looks for it
 
 
 def jobs_in_flight(settings: Settings, machine: Machine) -> int:

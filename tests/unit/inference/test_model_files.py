@@ -15,7 +15,7 @@ from transcriber_worker.settings import ModelSettings
 
 CONTENT = {WEIGHTS: b"weights", "config.json": b"{}", "tokenizer.json": b"[]"}
 DIGESTS = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
-TOY = NamedModel("nobody/toy", "0" * 40, 7, DIGESTS)
+TOY = NamedModel("nobody/toy", "0" * 40, 7, 0, DIGESTS)
 
 
 def write(folder: Path, content: dict[str, bytes] = CONTENT) -> None:

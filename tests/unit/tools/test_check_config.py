@@ -10,6 +10,8 @@ import psutil
 import pytest
 
 from tests.builders import make_settings
+from tests.unit.inference.batched.model_bins import a_model
+from transcriber_worker.inference.batched.dimensions import Dimensions
 from transcriber_worker.inference.batched.language import REACH
 from transcriber_worker.inference.batched.plan import BATCHES_IN_FLIGHT
 from transcriber_worker.settings import MIB
@@ -260,6 +262,25 @@ def test_the_weights_count_by_name_and_by_directory(tmp_path: Path) -> None:
         file.truncate(500 * MIB)
     assert needed(name="large-v3") - needed(name="base") == 3_087_284_237 - 145_217_532
     assert needed(name=str(weights.parent)) - needed(name="fake") == 500 * MIB
+
+
+def test_torch_on_the_cpu_counts_with_its_own_weights_and_a_batch_at_once(tmp_path: Path) -> None:
+    def more(model: str, **engine: Any) -> int:
+        torch, plain = (
+            needed_bytes(make_settings(tmp_path, model={"name": model}, engine={**engine, **kind}), LARGE, 1, 1)
+            for kind in ({"encoder": "torch"}, {})
+        )
+        return torch - plain
+
+    assert more("large-v3") == (500 + 4 * 100) * MIB + 4 * 637_009_920
+    assert more("base", max_batch_windows=6) == (500 + 6 * 100) * MIB + 4 * 20_593_664
+    assert more("large-v3", kind="sequential") == 0
+    on_gpu = replace(LARGE, gpu=True)
+    kinds = {kind: make_settings(tmp_path, engine={"encoder": kind}) for kind in ("auto", "torch", "ctranslate2")}
+    needed = {kind: needed_bytes(settings, on_gpu, 1, 1) for kind, settings in kinds.items()}
+    assert needed["auto"] == needed["torch"] == needed["ctranslate2"] + 500 * MIB
+    weights = a_model(tmp_path / "model.bin", layers=2)
+    assert more(str(weights.parent)) == (500 + 4 * 100) * MIB + 4 * Dimensions.read(weights).encoder_parameters
 
 
 def test_scratch_in_memory_counts_and_on_disk_it_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

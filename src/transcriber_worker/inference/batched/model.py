@@ -65,8 +65,8 @@ class WhisperBatchModel:
     def row_bytes(self, frames: int) -> int:
         """Memory that one row of a batch needs in work, beside the weights."""
         costs = self._costs(frames)
-        if self._runtime.device == "cpu":  # encodes one row after another, so that it hardly counts in a batch
-            return costs.decoding_bytes
+        if self._runtime.device == "cpu" and not costs.torch_bytes:
+            return costs.decoding_bytes  # CTranslate2 is asked to encode one row after another: that hardly counts
         return costs.row_bytes(self._runtime.workers)
 
     @property
@@ -131,7 +131,10 @@ class WhisperBatchModel:
 
     def _costs(self, frames: int) -> Costs:
         torch = self._encoder.kind is EncoderKind.TORCH
-        return Costs.of(self._dimensions, self.compute_type, self._runtime.beam_size, torch=torch, frames=frames)
+        compute_type, beams = self.compute_type, self._runtime.beam_size
+        if self._runtime.device == "cpu" and torch:  # which computes in float32 there, whatever CTranslate2 does
+            compute_type = "float32"
+        return Costs.of(self._dimensions, compute_type, beams, torch=torch, frames=frames)
 
     def _decode(self, rows: Sequence[Row], recipe: Recipe, encoded: Encoded) -> list[Decoded]:
         rankings = self._rankings(rows, encoded)

@@ -128,7 +128,8 @@ def _exact_convolutions() -> None:
 def device_for(runtime: Runtime) -> Device:
     """Where a model is to be run. Raises `RuntimeError` where torch finds no GPU."""
     if runtime.device == "cpu":
-        return CpuDevice(runtime.cpu_threads)
+        # Of all workers together: it encodes one batch at a time for all of them.
+        return CpuDevice(runtime.workers * runtime.cpu_threads)
     if not _cuda.is_available():
         raise RuntimeError(
             f"torch {torch.__version__} finds no GPU: it is built for CUDA {torch.version.cuda}; install the version "

@@ -1,4 +1,4 @@
-"""What torch is asked for on a GPU, and on which stream. CUDA itself is written down, not run."""
+"""What torch is asked for on a GPU, where CUDA is written down and not run, and on the CPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,3 +145,11 @@ def test_convolutions_of_float32_are_exact_on_any_torch(
     monkeypatch.setattr(module, "_cudnn", known)
     CudaDevice(None)
     assert vars(known) == after
+
+
+def test_on_the_cpu_torch_has_the_threads_of_all_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It encodes one batch at a time: with one worker's share most cores would wait."""
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    device_for(Runtime("cpu", "int8", beam_size=5, workers=3, cpu_threads=2))
+    assert threads == [6]
