@@ -29,12 +29,19 @@ STICKY = (
     "CUDNN_STATUS_INTERNAL_ERROR",
     "CUFFT_EXEC_FAILED",
     "illegal instruction",
+    "invalid program counter",
+    "hardware stack error",
+    "not supported on global/shared address space",
+    "launch timed out",
     "uncorrectable ECC error",
     "device is lost",
     "GPU is lost",
     "fallen off the bus",
 )
 """The CUDA context is dead: every later call of this process fails too."""
+
+_NEVER_BEGAN = ("no kernel image is available", "invalid device function")
+"""torch was not built for this GPU; its kernels fail, and nothing else does."""
 
 
 def judged(error: Exception) -> Exception:
@@ -43,7 +50,19 @@ def judged(error: Exception) -> Exception:
         return error
     message = str(error)
     if any(text in message for text in STICKY):
-        return WorkerBroken(f"the accelerator can't be used by this process any more: {message}")
+        return _broken(message)
     if any(text in message for text in OUT_OF_MEMORY):
         return AcceleratorOutOfMemory(f"the accelerator ran out of memory: {message}")
+    if _of_cuda(error) and not any(text in message for text in _NEVER_BEGAN):
+        return _broken(message)
     return error
+
+
+def _broken(message: str) -> WorkerBroken:
+    return WorkerBroken(f"the accelerator can't be used by this process any more: {message}")
+
+
+def _of_cuda(error: Exception) -> bool:
+    """Whether torch says that a call of CUDA's returned it. Nearly all of these are sticky, and which ones there are
+    changes with the version. By name: torch is not there for everybody."""
+    return any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__)

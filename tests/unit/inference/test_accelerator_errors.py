@@ -38,10 +38,34 @@ def test_out_of_memory_is_tried_again(message: str) -> None:
         "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`",
         "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
         "cuFFT error: CUFFT_EXEC_FAILED",
+        "CUDA failed with error the launch timed out and was terminated",
+        "CUDA failed with error hardware stack error",
+        "CUDA failed with error invalid program counter",
+        "CUDA failed with error operation not supported on global/shared address space",
     ],
 )
 def test_a_dead_cuda_context_breaks_the_worker(message: str) -> None:
     assert isinstance(judged(RuntimeError(message)), WorkerBroken)
+
+
+class AcceleratorError(RuntimeError):
+    """As torch has one, for what a call of CUDA's returned."""
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("CUDA error: unknown error", WorkerBroken),
+        ("CUDA error: an error of the next version", WorkerBroken),
+        ("CUDA error: out of memory", RetryJob),
+        ("CUDA error: no kernel image is available for execution on the device", AcceleratorError),
+    ],
+)
+def test_an_error_of_cudas_own_breaks_the_worker_unless_it_is_known_to_pass(
+    message: str, expected: type[Exception]
+) -> None:
+    """Where a kernel did not even begin, nothing is broken; CTranslate2 has kernels of its own."""
+    assert isinstance(judged(AcceleratorError(message)), expected)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("something else"), ValueError("out of memory")])
