@@ -16,6 +16,7 @@ from transcriber_worker.inference.batched.rows import FULL_FRAMES
 from transcriber_worker.inference.batched.torch_encoder.device import CpuDevice
 from transcriber_worker.inference.batched.torch_encoder.encoder import TorchEncoder, TorchStates, precision
 from transcriber_worker.inference.batched.torch_encoder.features import LogMel
+from transcriber_worker.inference.batched.torch_encoder.network import Layer
 from transcriber_worker.inference.model_catalogue import WEIGHTS
 from transcriber_worker.inference.model_files import ModelFiles
 
@@ -168,3 +169,17 @@ def test_weights_of_something_else_are_named(tmp_path: Path, tiny: Path) -> None
     extractor = loaded(tiny).feature_extractor
     with pytest.raises(ValueError, match="lacks encoder/conv1/weight"):
         TorchEncoder(tmp_path / WEIGHTS, extractor, CpuDevice(1), torch.float32, a_meter())
+
+
+def test_values_lie_in_a_row_from_layer_to_layer(encoder: TorchEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions leave them in columns, in which each layer would leave them too."""
+    lying: list[bool] = []
+    real = Layer.__call__
+
+    def watched(layer: Layer, heard: torch.Tensor) -> torch.Tensor:
+        lying.append(heard.is_contiguous())
+        return real(layer, heard)
+
+    monkeypatch.setattr(Layer, "__call__", watched)
+    encoder.encode([heard(NAMES[0])], FULL_FRAMES)
+    assert lying == [True] * TINY.encoder_layers

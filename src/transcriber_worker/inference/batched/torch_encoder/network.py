@@ -78,7 +78,8 @@ class Network:
         heard = features
         for convolution in self.convolutions:
             heard = convolution(heard)
-        heard = heard.transpose(1, 2)
+        # Else every layer's values would lie across, and be read a number at a time.
+        heard = heard.transpose(1, 2).contiguous()
         heard = heard + self.positions[: heard.shape[1]]
         for layer in self.layers:
             heard = layer(heard)
