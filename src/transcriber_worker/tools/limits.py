@@ -11,8 +11,8 @@ import psutil
 from transcriber_worker.domain.audio import SAMPLE_RATE_HZ
 from transcriber_worker.inference.batched.dimensions import Dimensions
 from transcriber_worker.inference.batched.plan import LEAST_AHEAD, EnginePlan, plan
+from transcriber_worker.inference.cuda_memory import cuda_memory_bytes
 from transcriber_worker.inference.model_catalogue import CATALOGUE, WEIGHTS
-from transcriber_worker.observability.process_tree import gpu_memory_bytes
 from transcriber_worker.pipeline.lookahead import Lookahead
 from transcriber_worker.settings import MIB, EncoderKind, EngineKind, EngineSettings, Settings
 
@@ -58,7 +58,7 @@ class Machine:
                 continue  # no such limit here
         cores = min(len(os.sched_getaffinity(0)), _cpu_quota())
         gpu = any(map(os.path.exists, _GPU_NODES))
-        return cls(min(limits), cores, gpu, gpu_memory_bytes() if gpu else None)
+        return cls(min(limits), cores, gpu, cuda_memory_bytes() if gpu else None)
 
 
 def engine_plan(settings: Settings, machine: Machine) -> EnginePlan:
