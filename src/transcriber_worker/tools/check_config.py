@@ -13,7 +13,16 @@ from pydantic import ValidationError
 from transcriber_worker.domain.uri import InvalidUri, ObjectUri
 from transcriber_worker.inference.model_catalogue import CATALOGUE
 from transcriber_worker.pipeline.places import prefix
-from transcriber_worker.settings import ENV_PREFIX, MIB, BrokerKind, ModelSettings, Settings, StorageSettings
+from transcriber_worker.settings import (
+    ENV_PREFIX,
+    MIB,
+    BrokerKind,
+    EncoderKind,
+    EngineKind,
+    ModelSettings,
+    Settings,
+    StorageSettings,
+)
 from transcriber_worker.tools.check_services import service_problems
 from transcriber_worker.tools.limits import (
     Machine,
@@ -59,6 +68,7 @@ def problems(settings: Settings, machine: Machine) -> list[Problem]:
         *_overlaps(settings),
         *_inbox(settings),
         *_model(settings),
+        *_encoder(settings),
         *_limits(settings, machine),
         *_memory(settings, machine),
     ]
@@ -210,6 +220,12 @@ def _fetching(model: ModelSettings) -> Iterator[Problem]:
         yield Problem("model.offline", f"there is no {model.cache_dir / model.name}, and nothing is fetched", remedy)
     elif not _writable(model.cache_dir):
         yield Problem("model.cache_dir", f"{nearest(model.cache_dir)} can't be written to", _WRITABLE)
+
+
+def _encoder(settings: Settings) -> Iterator[Problem]:
+    if settings.engine.encoder is EncoderKind.TORCH and settings.engine.kind is EngineKind.SEQUENTIAL:
+        remedy = "set it to auto, or engine.kind to batched"
+        yield Problem("engine.encoder", "torch encodes for the batching engine only, not with engine.kind", remedy)
 
 
 def _limits(settings: Settings, machine: Machine) -> Iterator[Problem]:

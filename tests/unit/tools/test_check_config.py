@@ -66,6 +66,13 @@ def test_what_can_not_work_is_refused_by_path_with_a_remedy(
     assert problem.remedy
 
 
+def test_torch_is_no_matter_of_the_sequential_engine(tmp_path: Path) -> None:
+    """Who asked for it by name would think that it encodes."""
+    assert set(found(tmp_path, engine={"kind": "sequential", "encoder": "torch"})) == {"engine.encoder"}
+    assert found(tmp_path, engine={"kind": "sequential", "encoder": "auto"}) == {}
+    assert found(tmp_path, engine={"encoder": "torch"}) == {}
+
+
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     told = found(
         tmp_path,

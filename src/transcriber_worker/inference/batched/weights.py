@@ -55,6 +55,9 @@ class WeightsFile:
         with path.open("rb") as file:
             found = dict(_weight(file) for _ in range(_count(file, path)))
             aliases = [(_name(file), _name(file)) for _ in range(_numbers(file, "I")[0])]
+        unknown = sorted({name for _, name in aliases} - set(found))
+        if unknown:
+            raise ValueError(f"{path}: lacks {unknown[0]}, which it gives a second name")
         self.weights: Mapping[str, Weight] = found | {alias: found[name] for alias, name in aliases}
         self._bytes: npt.NDArray[np.uint8] = np.asarray(np.memmap(path, np.uint8, mode="r"))
 

@@ -1,6 +1,7 @@
 """Files of weights, laid out as CTranslate2's converter does."""
 
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -9,8 +10,11 @@ def text(value: str) -> bytes:
     return struct.pack("<H", len(raw)) + raw
 
 
-def weights(path: Path, shapes: dict[str, tuple[int, ...]], version: int = 6) -> Path:
-    """A model.bin as CTranslate2's converter lays it out, of one byte a value."""
+def weights(
+    path: Path, shapes: dict[str, tuple[int, ...]], version: int = 6, aliases: Mapping[str, str] | None = None
+) -> Path:
+    """A model.bin as CTranslate2's converter lays it out, of one byte a value. `aliases`: second names, of what."""
+    aliases = aliases or {}
     parts = [struct.pack("<I", version), text("WhisperSpec"), struct.pack("<II", 3, len(shapes))]
     for name, shape in shapes.items():
         size = 1
@@ -18,7 +22,8 @@ def weights(path: Path, shapes: dict[str, tuple[int, ...]], version: int = 6) ->
             size *= length
         parts += [text(name), struct.pack(f"<B{len(shape)}I", len(shape), *shape), struct.pack("<BI", 1, size)]
         parts.append(bytes(size))
-    parts.append(struct.pack("<I", 0))  # nothing is called by two names
+    parts.append(struct.pack("<I", len(aliases)))
+    parts += [text(alias) + text(name) for alias, name in aliases.items()]
     path.write_bytes(b"".join(parts))
     return path
 

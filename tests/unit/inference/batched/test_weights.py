@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.unit.inference.batched.conversion import VALUES, assert_unchanged, written
+from tests.unit.inference.batched.model_bins import weights
 from transcriber_worker.inference.batched.weights import WeightsFile
 
 
@@ -23,6 +24,12 @@ def test_a_weight_may_have_two_names(tmp_path: Path) -> None:
     file = written(tmp_path, "float16")
     assert file.weights["linear/bias"] == file.weights["conv/bias"]
     assert np.array_equal(file.floats("conv/bias"), VALUES[:, 0].astype(np.float16))
+
+
+def test_a_second_name_of_nothing_is_reported(tmp_path: Path) -> None:
+    path = weights(tmp_path / "model.bin", {"a/weight": (2, 2)}, aliases={"b/weight": "a/weight", "c": "d/weight"})
+    with pytest.raises(ValueError, match="lacks d/weight"):
+        WeightsFile(path)
 
 
 def test_whole_numbers_are_read(tmp_path: Path) -> None:
