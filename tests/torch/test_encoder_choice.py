@@ -169,6 +169,26 @@ def test_what_torch_lacks_at_the_start_costs_speed_and_not_the_worker(
     assert str(error) in warning
 
 
+def test_what_ctranslate2_lacks_is_no_fault_of_torchs(
+    base_files: ModelFiles, whisper: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning that torch is not used would lead astray: nothing runs without cuBLAS."""
+
+    class Lacking:
+        """faster-whisper's model, whose encoder does not run."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(whisper, name)
+
+        def encode(self, features: Any) -> Any:
+            raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")
+
+    gpu = FakeGpu()
+    with pytest.raises(RuntimeError, match=r"libcublas\.so\.12 is not found"):
+        Choosing(base_files, Lacking())(a_runtime(), gpu)
+    assert warnings(caplog) == []
+
+
 def test_a_dead_accelerator_is_no_matter_of_the_encoder(chosen: Choosing) -> None:
     """CTranslate2 could not go on either: the process has to end."""
     dead = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")

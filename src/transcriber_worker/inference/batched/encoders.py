@@ -1,12 +1,13 @@
 """Which encoder a model gets: torch's where it is wanted, can be had, and hears what CTranslate2's hears."""
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transcriber_worker.domain.audio import SAMPLE_RATE_HZ, Pcm
+from transcriber_worker.domain.audio import SAMPLE_RATE_HZ
 from transcriber_worker.domain.errors import WorkerBroken
 from transcriber_worker.inference.accelerator_errors import judged
 from transcriber_worker.inference.batched.encoder import CTranslate2Encoder, Encoder, on_host
@@ -46,11 +47,12 @@ def encoder_for(
     plain = CTranslate2Encoder(whisper, meter)
     if not wants_torch(runtime.encoder, runtime.device):
         return plain
+    expected = _heard(plain, whisper)  # before torch: what CTranslate2 lacks is no reason to fall back on it
     encoder, device = None, None
     try:
         device = _device(runtime, device_of)
         encoder = _load(files, whisper, runtime, meter, device)
-        _compare(plain, encoder, whisper)
+        _compare(_heard(encoder, whisper), expected, whisper)
     except Exception as error:  # whatever a torch that nobody tried lacks
         if isinstance(judged(error), WorkerBroken):
             raise judged(error) from error
@@ -92,27 +94,35 @@ def _load(files: ModelFiles, whisper: Any, runtime: Runtime, meter: Meter, devic
     return TorchEncoder(files.path / WEIGHTS, whisper.feature_extractor, device, dtype, meter)
 
 
-def _compare(plain: Encoder, encoder: Encoder, whisper: Any) -> None:
-    """Raise `_Unusable` where the encoder does not hear in real speech what the plain one hears."""
-    sentence = np.rint(known_sentence() * 32768.0).astype(np.int16)
-    rows = [sentence, sentence[: round(_START_S * SAMPLE_RATE_HZ)]]
-    expected, found = _heard(plain, rows, whisper), _heard(encoder, rows, whisper)
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    states: Any
+    """(rows, frames / 2, d)."""
+    languages: list[str]
+    """That the decoder finds in them; none where the model knows only one."""
+
+
+def _compare(found: _Heard, expected: _Heard, whisper: Any) -> None:
+    """Raise `_Unusable` where an encoder does not hear what the plain one hears."""
     compute_type = str(whisper.model.compute_type)
     most = _APART.get(compute_type, _APART_INT8)
-    apart = max(_apart(one, other) for one, other in zip(found[0], expected[0], strict=True))
+    apart = max(_apart(one, other) for one, other in zip(found.states, expected.states, strict=True))
     if not apart <= most:  # what is no number at all is too much too
         raise _Unusable(f"its states are {apart:.2g} of their size apart from CTranslate2's, {most:g} at most is right")
-    if found[1] != expected[1]:
-        raise _Unusable(f"it hears {', '.join(found[1])} where CTranslate2's encoder hears {', '.join(expected[1])}")
+    if found.languages != expected.languages:
+        heard, should = ", ".join(found.languages), ", ".join(expected.languages)
+        raise _Unusable(f"it hears {heard} where CTranslate2's encoder hears {should}")
 
 
-def _heard(encoder: Encoder, rows: Sequence[Pcm], whisper: Any) -> tuple[Any, list[str]]:
-    """The states of the rows, and the languages that the decoder finds in them."""
+def _heard(encoder: Encoder, whisper: Any) -> _Heard:
+    """Real speech: a sentence, and its beginning."""
+    sentence = np.rint(known_sentence() * 32768.0).astype(np.int16)
+    rows = [sentence, sentence[: round(_START_S * SAMPLE_RATE_HZ)]]
     encoded = encoder.encode(rows, FULL_FRAMES)
     states = on_host(encoded.states).astype(np.float32)
     if not whisper.model.is_multilingual:
-        return states, []
-    return states, [ranking[0][0] for ranking in whisper.model.detect_language(encoded.states)]
+        return _Heard(states, [])
+    return _Heard(states, [ranking[0][0] for ranking in whisper.model.detect_language(encoded.states)])
 
 
 def _apart(states: Any, expected: Any) -> float:
