@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +12,11 @@ from pathlib import Path
 
 from transcriber_worker.app.worker import make_media
 from transcriber_worker.domain.clock import SystemClock
+from transcriber_worker.observability.gpu_reading import gpu_reader
 from transcriber_worker.observability.process_tree import gpu_names, machine_load
 from transcriber_worker.settings import Settings
 from transcriber_worker.tools.bench.contenders import Spec
-from transcriber_worker.tools.bench.measuring import Tell
+from transcriber_worker.tools.bench.measuring import Meters, Tell
 from transcriber_worker.tools.bench.programme import Circumstances, Programme, run
 from transcriber_worker.tools.bench.recordings import recordings_at
 from transcriber_worker.tools.bench.remote import RemoteContender
@@ -51,11 +52,11 @@ def run_bench(order: BenchOrder, settings: Settings, config_file: Path | None, t
 
     recordings_at(order.audio)  # before a model is fetched for nothing
     model = resolve(settings.model, tell)
-    where = Circumstances(machine_facts(), ModelFacts(name=model.name, sha256=model.sha256), _versions())
+    where = Circumstances(machine_facts(), ModelFacts(name=model.name, sha256=model.sha256), package_versions())
     workloads = _workloads(order, settings)
     programme = Programme(order.specs, workloads, order.beams, order.rounds, order.one_at_a_time)
-    start = partial(_start, config_file, order.out / "logs")
-    return run(programme, where, start, machine_load, SystemClock(), tell)
+    start = partial(start_contender, config_file, None, order.out / "logs")
+    return run(programme, where, start, Meters(machine_load, SystemClock(), gpu_reader()), tell)
 
 
 def machine_facts() -> MachineFacts:
@@ -79,13 +80,17 @@ def _workloads(order: BenchOrder, settings: Settings) -> tuple[Workload, ...]:
         return tuple(workshop.make(load) for load in order.loads)
 
 
-def _start(config_file: Path | None, logs: Path, spec: Spec) -> RemoteContender:
-    told = json.dumps({"spec": spec.to_json(), "config": str(config_file) if config_file else None})
+def start_contender(
+    config_file: Path | None, model: Mapping[str, str | None] | None, logs: Path, spec: Spec
+) -> RemoteContender:
+    """`model`: the settings' fields of another model than theirs."""
+    told = json.dumps({"spec": spec.to_json(), "config": str(config_file) if config_file else None, "model": model})
     command: Sequence[str] = [sys.executable, "-m", "transcriber_worker.app.bench_child", told]
     return RemoteContender(spec, command, logs / f"{spec.name}-beam{spec.beam_size}.log")
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Of Python and of the packages that do the work."""
     return {"Python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
 
 

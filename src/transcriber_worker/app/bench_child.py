@@ -13,27 +13,38 @@ from transcriber_worker.app.worker import make_engine, make_media
 from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.observability.logging import configure
 from transcriber_worker.observability.metrics import Metrics
-from transcriber_worker.settings import EngineKind, ObservabilitySettings, Settings
-from transcriber_worker.tools.bench.child import serve
+from transcriber_worker.settings import EncoderKind, EngineKind, ObservabilitySettings, Settings
+from transcriber_worker.tools.bench.child import ContenderServant, Send, serve
 from transcriber_worker.tools.bench.contenders import Contender, Heard, Kind, Spec
 from transcriber_worker.tools.bench.own import OwnEngine
 from transcriber_worker.tools.limits import Machine, engine_plan, jobs_in_flight, lookahead
 
 
 def main(order: str) -> None:
-    """`order`: JSON with `spec` and `config`, the settings' file or null."""
+    """`order`: JSON with `spec`; `config`, the settings' file or null; `model`, the settings' fields of another model
+    than theirs, or null."""
     told = json.loads(order)
-    send = _take_over_stdout()
+    send = take_over_stdout()
     configure(ObservabilitySettings(log_format="json", log_level="warning"), worker_id="bench")
     spec = Spec.from_json(told["spec"])
+    settings = settings_of(told)
+    serve(lambda: ContenderServant(_contender(spec, settings)), sys.stdin, send)
+
+
+def settings_of(told: Mapping[str, Any]) -> Settings:
+    """What a child's order says of its settings."""
     settings = Settings.load(Path(told["config"]) if told["config"] else None)
-    serve(lambda: _contender(spec, settings), sys.stdin, send)
+    if not told["model"]:
+        return settings
+    return settings.model_copy(update={"model": settings.model.model_copy(update=told["model"])})
 
 
 def settings_for(spec: Spec, settings: Settings) -> Settings:
     """The settings one of the worker's own engines runs with: the user's, but for what the contender stands for."""
     kind = EngineKind.SEQUENTIAL if spec.kind is Kind.SEQUENTIAL else EngineKind.BATCHED
     changes: dict[str, Any] = {"kind": kind, "window_padding": spec.padding}
+    if spec.encoder != "auto":
+        changes["encoder"] = EncoderKind(spec.encoder)
     if spec.workers != "auto":
         changes |= {"workers": spec.workers, "cuda_streams": spec.workers}
     if spec.max_batch_windows != "auto":
@@ -41,16 +52,26 @@ def settings_for(spec: Spec, settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "engine": settings.engine.model_copy(update=changes),
-            "model": settings.model.model_copy(update={"beam_size": spec.beam_size}),
+            "model": settings.model.model_copy(update=_model_changes(spec)),
         }
     )
+
+
+def _model_changes(spec: Spec) -> dict[str, Any]:
+    changes: dict[str, Any] = {"beam_size": spec.beam_size}
+    if spec.device is not None:
+        changes["device"] = spec.device
+    if spec.compute_type is not None:
+        changes["compute_type"] = spec.compute_type
+    return changes
 
 
 def _contender(spec: Spec, settings: Settings) -> Contender:
     machine = Machine.this()
     if spec.kind in (Kind.DIRECT, Kind.PIPELINE):
         return _Direct(spec, settings, machine)
-    return _own(settings_for(spec, settings), machine)
+    own = _own(settings_for(spec, settings), machine)
+    return own if spec.leave_bytes is None else _Cramped(own, spec.leave_bytes)
 
 
 def _own(settings: Settings, machine: Machine) -> OwnEngine:
@@ -81,6 +102,25 @@ def _own(settings: Settings, machine: Machine) -> OwnEngine:
     )
 
 
+class _Cramped:
+    """A contender on a GPU whose memory somebody else has taken."""
+
+    def __init__(self, inside: OwnEngine, leave_bytes: int) -> None:
+        from transcriber_worker.inference.ballast import take_gpu_memory
+
+        self._inside = inside
+        self.facts, self.at_once, self.hear, self.counters = inside.facts, inside.at_once, inside.hear, inside.counters
+        try:
+            self._taken = take_gpu_memory(leave_bytes)
+        except BaseException:
+            inside.close()
+            raise
+
+    def close(self) -> None:
+        self._taken.clear()
+        self._inside.close()
+
+
 class _Direct:
     """faster-whisper without us, as a contender."""
 
@@ -107,7 +147,7 @@ class _Direct:
 
     def hear(self, path: Path, language: str | None) -> Heard:
         told = self._baseline.hear(path, language)
-        return Heard(told.text, told.timed_words, told.language, told.audio_s)
+        return Heard(told.text, told.timed_words, told.language, told.audio_s, told.tokens)
 
     def counters(self) -> Mapping[str, float]:
         return {}
@@ -116,7 +156,7 @@ class _Direct:
         """The process ends with it."""
 
 
-def _take_over_stdout() -> Any:
+def take_over_stdout() -> Send:
     """Keep stdout for answers: what a library prints there goes to stderr."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -19,6 +19,8 @@ class Told:
     """Words that came with times of their own."""
     language: str
     audio_s: float
+    tokens: int
+    """Text tokens, of what was decoded again only the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Baseline:
             cpu_threads=self.threads,
             num_workers=options.at_once,
         )
+        self._text_tokens: int = self._model.hf_tokenizer.token_to_id("<|endoftext|>")
         self.device, self.compute_type = device, str(self._model.model.compute_type)
 
     def hear(self, path: Path, language: str | None) -> Told:
@@ -62,6 +65,7 @@ class Baseline:
             timed_words=sum(len(segment.words or ()) for segment in heard),
             language=info.language,
             audio_s=float(info.duration),
+            tokens=sum(token < self._text_tokens for segment in heard for token in segment.tokens),
         )
 
     def _transcribe(self, path: Path, language: str | None) -> Any:

@@ -17,11 +17,13 @@ class Usage:
 
     cpu_s: float
     rss_bytes: int
+    own_cpu_s: float = 0.0
+    """Of the process itself, without its descendants."""
 
 
 def usage_of(pid: int) -> Usage:
     """Of the process `pid` and its descendants; nothing where it is gone."""
-    cpu_s, rss_bytes = 0.0, 0
+    cpu_s, rss_bytes, own_cpu_s = 0.0, 0, 0.0
     for process in _tree(pid):
         try:
             with process.oneshot():
@@ -30,7 +32,9 @@ def usage_of(pid: int) -> Usage:
         except psutil.Error:
             continue  # ended just now: its CPU seconds are on its parent's account once it is reaped
         cpu_s += times.user + times.system + times.children_user + times.children_system
-    return Usage(cpu_s, rss_bytes)
+        if process.pid == pid:
+            own_cpu_s = times.user + times.system
+    return Usage(cpu_s, rss_bytes, own_cpu_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""A contender's process: it loads its model, says so, and from then on transcribes what it is asked to. JSON lines in,
-JSON lines out; the end of the input ends it."""
+"""A process of a benchmark: it loads its model, says so, and from then on does what it is asked to. JSON lines in, JSON
+lines out; the end of the input ends it."""
 
 import json
 import time
@@ -7,30 +7,57 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from transcriber_worker.tools.bench.contenders import Contender
 
 Send = Callable[[Mapping[str, Any]], None]
 
 
-def serve(load: Callable[[], Contender], requests: Iterable[str], send: Send) -> None:
-    """Answer each of `requests`; an error of the contender is an answer too."""
+class Servant(Protocol):
+    """What answers in a child process."""
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What it runs on."""
+        ...
+
+    def answer(self, asked: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+    def close(self) -> None: ...
+
+
+def serve(load: Callable[[], Servant], requests: Iterable[str], send: Send) -> None:
+    """Answer each of `requests`; an error is an answer too."""
     try:
-        contender = load()
+        servant = load()
     except Exception as error:
         send({"error": _named(error)})
         return
     try:
-        send({"ready": dict(contender.facts)})
+        send({"ready": dict(servant.facts)})
         for line in requests:
             asked = json.loads(line)
             try:
-                send(_hear_all(contender, [Path(path) for path in asked["paths"]], asked["language"]))
+                send(servant.answer(asked))
             except Exception as error:
                 send({"error": _named(error)})
     finally:
-        contender.close()
+        servant.close()
+
+
+class ContenderServant:
+    """A contender, asked to transcribe files."""
+
+    def __init__(self, contender: Contender) -> None:
+        self._contender = contender
+        self.facts = contender.facts
+
+    def answer(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+        return _hear_all(self._contender, [Path(path) for path in asked["paths"]], asked["language"])
+
+    def close(self) -> None:
+        self._contender.close()
 
 
 def _hear_all(contender: Contender, paths: list[Path], language: str | None) -> dict[str, Any]:

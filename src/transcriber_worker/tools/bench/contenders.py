@@ -38,6 +38,13 @@ class Spec:
     padding: Literal["full", "adaptive"] = "full"
     workers: int | Literal["auto"] = "auto"
     max_batch_windows: int | Literal["auto"] = "auto"
+    encoder: Literal["auto", "ctranslate2", "torch"] = "auto"
+    """Of the batching engine."""
+    device: Literal["cpu", "cuda"] | None = None
+    compute_type: str | None = None
+    """None: those of the settings, as for the device."""
+    leave_bytes: int | None = None
+    """So much of the GPU's memory is left free once the engine has started, to see how it gets along."""
 
     def with_beam(self, beam_size: int) -> "Spec":
         return replace(self, beam_size=beam_size)
@@ -77,6 +84,8 @@ class Heard:
     """Words that came with times of their own."""
     language: str | None
     audio_s: float
+    tokens: int = 0
+    """Text tokens that were decoded for it."""
 
 
 class Contender(Protocol):

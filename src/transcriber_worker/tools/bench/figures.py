@@ -11,6 +11,7 @@ from transcriber_worker.tools.bench.own import DECODE_CPU, DETECT_CPU
 from transcriber_worker.tools.bench.report import (
     Batches,
     FileFacts,
+    GpuFacts,
     MediaCpu,
     Ratio,
     Row,
@@ -22,12 +23,11 @@ from transcriber_worker.tools.bench.word_errors import Errors, best_beginning, m
 from transcriber_worker.tools.bench.workloads import Workload
 
 HELD_AGAINST = "pipeline"
-"""Besides the first contender, all are held against this one where it takes part."""
 
 
-def rows_of(all_series: Sequence[Series], workload: Workload) -> list[Row]:
-    """A row for each contender. The first one is the baseline."""
-    references = [series for n, series in enumerate(all_series) if n == 0 or _name(series) == HELD_AGAINST]
+def rows_of(all_series: Sequence[Series], workload: Workload, held_against: str = HELD_AGAINST) -> list[Row]:
+    """A row for each contender. The first one is the baseline; besides it, all are held against `held_against`."""
+    references = [series for n, series in enumerate(all_series) if n == 0 or _name(series) == held_against]
     clips = _clips_reference(all_series, workload)
     return [_row(series, workload, [r for r in references if r.failed is None], clips) for series in all_series]
 
@@ -81,6 +81,9 @@ def _row(series: Series, workload: Workload, references: Sequence[Series], clips
         languages=dict(Counter(heard.language or "?" for heard in last)),
         batches=_batches(runs, int(facts.get("workers", 1))),
         media_cpu=_media_cpu(runs),
+        own_cpu_s=spread([run.own_cpu_s for run in runs]),
+        tokens_per_audio_s=median(sum(heard.tokens for heard in run.heard) for run in runs) / workload.audio_s,
+        gpu=_gpu(runs),
     )
 
 
@@ -155,6 +158,21 @@ def _media_cpu(runs: Sequence[Run]) -> MediaCpu | None:
         return None
     decode_s, detect_s = (median(run.counted[name] for run in runs) for name in (DECODE_CPU, DETECT_CPU))
     return MediaCpu(decode_s=decode_s, detect_s=detect_s)
+
+
+def _gpu(runs: Sequence[Run]) -> GpuFacts | None:
+    seen = [run.gpu for run in runs if run.gpu is not None]
+    if not seen:
+        return None
+    return GpuFacts(
+        peak_bytes=max(use.peak_bytes for use in seen),
+        busy=_median([use.busy for use in seen if use.busy is not None]),
+        busy_within=_median([use.busy_within for use in seen if use.busy_within is not None]),
+    )
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
 
 
 def _known(text: str | None) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.observability.process_tree import MachineLoad
 from transcriber_worker.tools.bench.contenders import Heard, Spec
+from transcriber_worker.tools.bench.gpu_watch import GpuUse, GpuWatch, ReadGpu, no_gpu
 from transcriber_worker.tools.bench.remote import ContenderFailed, Participant
 from transcriber_worker.tools.bench.workloads import Workload
 
@@ -43,6 +44,9 @@ class Run:
     heard: tuple[Heard, ...]
     done_s: tuple[float, ...]
     counted: Mapping[str, float]
+    own_cpu_s: float = 0.0
+    """Of its process alone."""
+    gpu: GpuUse | None = None
 
 
 @dataclass(slots=True)
@@ -58,7 +62,8 @@ class Series:
 
 class Booth:
     """Where a contender waits for its turns. It is started at its first one and, before anything is measured, hears
-    `warm_up` once; unless it is to `stay`, it is ended after each turn."""
+    `warm_up`, on each of its workers where it hears file by file. Unless it is to `stay`, it is ended after each
+    turn."""
 
     def __init__(self, spec: Spec, start: Start, warm_up: Path, *, stay: bool) -> None:
         self.spec = spec
@@ -73,7 +78,7 @@ class Booth:
         try:
             if self._inside is None:
                 self._inside = self._start(self.spec)
-                self._inside.hear([self._warm_up], None)
+                self._inside.hear([self._warm_up] * self.spec.at_once, None)
             yield self._inside
         except ContenderFailed:
             self.close()
@@ -87,9 +92,16 @@ class Booth:
             inside.close()
 
 
-def measure(
-    booths: Sequence[Booth], workload: Workload, rounds: int, load: LoadMeter, clock: Clock, tell: Tell
-) -> list[Series]:
+@dataclass(frozen=True, slots=True)
+class Meters:
+    """What is looked at besides the contenders."""
+
+    load: LoadMeter
+    clock: Clock
+    gpu: ReadGpu = no_gpu
+
+
+def measure(booths: Sequence[Booth], workload: Workload, rounds: int, meters: Meters, tell: Tell) -> list[Series]:
     """Let each contender transcribe the workload `rounds` times, interleaved, so that a machine that slows down does so
     for all; each round begins with another one. What a contender does wrong is told by its series."""
     pairs = [(booth, Series(booth.spec)) for booth in booths]
@@ -97,7 +109,7 @@ def measure(
         turn = number % len(pairs)
         for booth, series in pairs[turn:] + pairs[:turn]:
             if series.failed is None:
-                _one_run(booth, series, workload, load, clock)
+                _one_run(booth, series, workload, meters)
                 _say(series, f"{workload.name}, round {number + 1} of {rounds}", tell)
     return [series for _, series in pairs]
 
@@ -118,14 +130,20 @@ def wrong_with(workload: Workload, heard: Sequence[Heard]) -> str | None:
     return None
 
 
-def _one_run(booth: Booth, series: Series, workload: Workload, load: LoadMeter, clock: Clock) -> None:
+def _one_run(booth: Booth, series: Series, workload: Workload, meters: Meters) -> None:
+    clock = meters.clock
     try:
         with booth.turn() as participant:
             series.facts = participant.facts
-            before_s = _settled_cpu_s(participant, clock)
-            with _MemoryWatch(participant, clock) as memory, _OthersWatch(participant, load, clock) as others:
+            before_s, own_before_s = _settled_cpu_s(participant, clock), participant.usage().own_cpu_s
+            with (
+                _MemoryWatch(participant, clock) as memory,
+                _OthersWatch(participant, meters.load, clock) as others,
+                GpuWatch(meters.gpu, clock) as gpu,
+            ):
                 answer = participant.hear([item.path for item in workload.items], None)
             cpu_s = _settled_cpu_s(participant, clock) - before_s
+            own_cpu_s = participant.usage().own_cpu_s - own_before_s
             if cpu_s <= 0:  # a process that is gone has used nothing
                 raise ContenderFailed(f"{series.spec.name}: its process ended after its answer")
     except ContenderFailed as error:
@@ -134,7 +152,7 @@ def _one_run(booth: Booth, series: Series, workload: Workload, load: LoadMeter, 
     series.failed = wrong_with(workload, answer.heard)
     if series.failed is None:
         took = (answer.wall_s, cpu_s, memory.peak_bytes, others.share)
-        series.runs.append(Run(*took, answer.heard, answer.done_s, answer.counted))
+        series.runs.append(Run(*took, answer.heard, answer.done_s, answer.counted, own_cpu_s, gpu.use))
 
 
 def _say(series: Series, when: str, tell: Tell) -> None:

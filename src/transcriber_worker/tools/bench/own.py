@@ -85,6 +85,7 @@ class OwnEngine:
             timed_words=sum(len(segment.words) for segment in assembled.segments),
             language=assembled.language.code,
             audio_s=report.end_s,
+            tokens=sum(part.heard.tokens for part in parts),
         )
 
     def counters(self) -> Mapping[str, float]:

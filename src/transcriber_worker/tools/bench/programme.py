@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from transcriber_worker import __version__
-from transcriber_worker.domain.clock import Clock
 from transcriber_worker.tools.bench.contenders import Spec
-from transcriber_worker.tools.bench.figures import facts_of, rows_of
-from transcriber_worker.tools.bench.measuring import Booth, LoadMeter, Start, Tell, measure
+from transcriber_worker.tools.bench.figures import HELD_AGAINST, facts_of, rows_of
+from transcriber_worker.tools.bench.measuring import Booth, Meters, Start, Tell, measure
 from transcriber_worker.tools.bench.report import MachineFacts, ModelFacts, Report, Row
 from transcriber_worker.tools.bench.workloads import Workload
 
@@ -23,6 +22,8 @@ class Programme:
     rounds: int
     one_at_a_time: bool = False
     """Hold only one model in memory: each contender is started anew for each of its rounds."""
+    held_against: str = HELD_AGAINST
+    """Besides the first of `specs`, all are held against this one where it takes part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Circumstances:
     versions: dict[str, str]
 
 
-def run(programme: Programme, where: Circumstances, start: Start, load: LoadMeter, clock: Clock, tell: Tell) -> Report:
+def run(programme: Programme, where: Circumstances, start: Start, meters: Meters, tell: Tell) -> Report:
     """Measure everything. A contender that fails has a row that says so."""
     warm_up = min(programme.workloads[0].items, key=lambda item: item.audio_s).path
     rows: list[Row] = []
@@ -46,11 +47,12 @@ def run(programme: Programme, where: Circumstances, start: Start, load: LoadMete
                 stack.callback(booths[-1].close)
             for workload in programme.workloads:
                 tell(f"{workload.name}, beam {beam}: {len(workload.items)} files, {workload.audio_s:.0f} s of audio")
-                rows += rows_of(measure(booths, workload, programme.rounds, load, clock, tell), workload)
+                found = measure(booths, workload, programme.rounds, meters, tell)
+                rows += rows_of(found, workload, programme.held_against)
     order = {workload.name: number for number, workload in enumerate(programme.workloads)}
     rows.sort(key=lambda row: order[row.workload])
     return Report(
-        made_at=datetime.fromtimestamp(round(clock.now()), UTC),
+        made_at=datetime.fromtimestamp(round(meters.clock.now()), UTC),
         worker=__version__,
         versions=where.versions,
         machine=where.machine,

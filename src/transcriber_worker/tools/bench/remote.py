@@ -49,14 +49,15 @@ class Participant(Protocol):
     def close(self) -> None: ...
 
 
-class RemoteContender:
-    """A `Participant` that is a child process, loaded once this is made.
+class RemoteChild:
+    """A child process that is asked over a pipe, loaded once this is made.
 
-    `command`: starts the child, which speaks as child.py does; `log`: where its stderr goes. Raises `ContenderFailed`.
+    `name`: for people; `command`: starts the child, which speaks as child.py does; `log`: where its stderr goes. Raises
+    `ContenderFailed`.
     """
 
-    def __init__(self, spec: Spec, command: Sequence[str], log: Path) -> None:
-        self.spec = spec
+    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+        self._name = name
         self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as stderr:
@@ -69,12 +70,10 @@ class RemoteContender:
             self.close()
             raise
 
-    def hear(self, paths: Sequence[Path], language: str | None) -> Answer:
-        self._ask({"paths": [str(path) for path in paths], "language": language})
-        told = self._receive()
-        heard = told["heard"]
-        done_s = tuple(float(one.pop("done_s")) for one in heard)
-        return Answer(float(told["wall_s"]), tuple(Heard(**one) for one in heard), done_s, told["counted"])
+    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What it answers; raises `ContenderFailed`."""
+        self._send(request)
+        return self._receive()
 
     def usage(self) -> Usage:
         return usage_of(self._child.pid)
@@ -90,7 +89,7 @@ class RemoteContender:
             self._child.kill()
             self._child.wait()
 
-    def _ask(self, request: Mapping[str, Any]) -> None:
+    def _send(self, request: Mapping[str, Any]) -> None:
         assert self._child.stdin is not None  # noqa: S101 - Popen was told so
         try:
             self._child.stdin.write(json.dumps(request) + "\n")
@@ -105,11 +104,25 @@ class RemoteContender:
             raise self._gone()
         told: dict[str, Any] = json.loads(line)
         if "error" in told:
-            raise ContenderFailed(f"{self.spec.name}: {told['error']}")
+            raise ContenderFailed(f"{self._name}: {told['error']}")
         return told
 
     def _gone(self) -> ContenderFailed:
-        return ContenderFailed(f"{self.spec.name}: its process ended; see {self._log}")
+        return ContenderFailed(f"{self._name}: its process ended; see {self._log}")
+
+
+class RemoteContender(RemoteChild):
+    """A `Participant` that is a child process."""
+
+    def __init__(self, spec: Spec, command: Sequence[str], log: Path) -> None:
+        self.spec = spec
+        super().__init__(spec.name, command, log)
+
+    def hear(self, paths: Sequence[Path], language: str | None) -> Answer:
+        told = self.ask({"paths": [str(path) for path in paths], "language": language})
+        heard = told["heard"]
+        done_s = tuple(float(one.pop("done_s")) for one in heard)
+        return Answer(float(told["wall_s"]), tuple(Heard(**one) for one in heard), done_s, told["counted"])
 
 
 def _quietly(close: Callable[[], None]) -> None:

@@ -103,6 +103,17 @@ class MediaCpu(Part):
     detect_s: Seconds
 
 
+class GpuFacts(Part):
+    """What was seen of the GPU."""
+
+    peak_bytes: int
+    """Most memory in use in any round, by whomever."""
+    busy: Share | None
+    """Share of the time in which it computed anything, the median of the rounds; null where that can't be told."""
+    busy_within: Share | None
+    """The same without the first and the last tenth of the time: with a backlog."""
+
+
 class Row(Part):
     """One contender on one workload with one beam size."""
 
@@ -136,6 +147,12 @@ class Row(Part):
     """Files by the language they were taken for, of the last round."""
     batches: Batches | None = None
     media_cpu: MediaCpu | None = None
+    own_cpu_s: Spread | None = None
+    """CPU seconds of its process alone, without the media children."""
+    tokens_per_audio_s: Share | None = None
+    """Text tokens that were decoded for a second of audio, the median of the rounds: where these differ, so did the
+    work. This worker counts what it decoded again, faster-whisper only what it took."""
+    gpu: GpuFacts | None = None
 
 
 class Report(Part):

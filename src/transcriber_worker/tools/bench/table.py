@@ -11,7 +11,12 @@ _MUCH = 0.1
 
 def table(report: Report) -> str:
     """The whole report for people."""
-    return "\n".join([_head(report), *(_section(report, list(rows)) for _, rows in _sections(report))])
+    return "\n".join([_head(report), sections(report)])
+
+
+def sections(report: Report) -> str:
+    """A section for each workload and beam."""
+    return "\n".join(_section(report, list(rows)) for _, rows in _sections(report))
 
 
 def _sections(report: Report) -> Iterable[tuple[tuple[str, int], Iterable[Row]]]:
@@ -36,6 +41,9 @@ def _section(report: Report, rows: Sequence[Row]) -> str:
     inside = [row for row in rows if row.batches is not None]
     if inside:
         parts.append(_insides(inside))
+    on_gpu = [row for row in rows if row.gpu is not None]
+    if on_gpu:
+        parts.append(aligned([["GPU", "busy %", "busy % within", "peak MB"], *map(_on_gpu, on_gpu)]))
     busiest = max((row.others_share.median for row in rows if row.others_share), default=0.0)
     if busiest > _MUCH:
         parts.append(
@@ -54,8 +62,8 @@ def _described(workload: WorkloadFacts) -> str:
 def _speeds(rows: Sequence[Row]) -> str:
     against = list(dict.fromkeys(name for row in rows for name in row.ratios))
     head = ["", "wall s", *(f"x {name}" for name in against), "CPU s", *(f"CPU x {name}" for name in against),
-            "x real time", "median file s", "WER", "missing", "peak MB"]  # fmt: skip
-    return _aligned([head, *(_speed(row, against) for row in rows)])
+            "x real time", "tokens/audio s", "median file s", "WER", "missing", "peak MB"]  # fmt: skip
+    return aligned([head, *(_speed(row, against) for row in rows)])
 
 
 def _speed(row: Row, against: Sequence[str]) -> list[str]:
@@ -64,11 +72,12 @@ def _speed(row: Row, against: Sequence[str]) -> list[str]:
     ratios = [row.ratios.get(name) for name in against]
     return [
         row.contender,
-        _ranged(row.wall_s, 1),
-        *(_ranged(one.wall, 2) if one else "" for one in ratios),
-        _ranged(row.cpu_s, 1),
-        *(_ranged(one.cpu, 2) if one else "" for one in ratios),
+        ranged(row.wall_s, 1),
+        *(ranged(one.wall, 2) if one else "" for one in ratios),
+        ranged(row.cpu_s, 1),
+        *(ranged(one.cpu, 2) if one else "" for one in ratios),
         f"{row.times_real_time:.1f}",
+        f"{row.tokens_per_audio_s or 0:.2f}",
         f"{row.file_done_s.median:.1f}",
         f"{row.words.wer:.4f}" if row.words else "",
         str(len(row.words.missing_run)) if row.words else "",
@@ -79,7 +88,7 @@ def _speed(row: Row, against: Sequence[str]) -> list[str]:
 def _insides(rows: Sequence[Row]) -> str:
     head = ["inside", "batches", "rows each", "fill", "waited s", *(f"{phase} %" for phase in _PHASES), "idle %",
             "decode+VAD CPU s", "holes", "again"]  # fmt: skip
-    return _aligned([head, *(_inside(row) for row in rows)])
+    return aligned([head, *(_inside(row) for row in rows)])
 
 
 def _inside(row: Row) -> list[str]:
@@ -102,13 +111,22 @@ def _inside(row: Row) -> list[str]:
     ]
 
 
-def _ranged(spread: Spread, digits: int) -> str:
+def _on_gpu(row: Row) -> list[str]:
+    gpu = row.gpu
+    if gpu is None:
+        return [row.contender]
+    shares = ["" if share is None else f"{100 * share:.0f}" for share in (gpu.busy, gpu.busy_within)]
+    return [row.contender, *shares, f"{gpu.peak_bytes / 1e6:.0f}"]
+
+
+def ranged(spread: Spread, digits: int) -> str:
+    """The median, and the least and the most where they differ."""
     if spread.least == spread.most:
         return f"{spread.median:.{digits}f}"
     return f"{spread.median:.{digits}f} ({spread.least:.{digits}f}-{spread.most:.{digits}f})"
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
+def aligned(lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table whose columns stand under each other."""
     count = len(lines[0])
     padded = [[*line, *[""] * (count - len(line))] for line in lines]

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from transcriber_worker.tools.bench.recordings import (
 
 LONG_S = 660.0
 CLIPS = 24
+BACKLOG = 12
 _LONG_TIMES = 3
 _MIXED_LONG = 2
 
@@ -35,6 +36,8 @@ class Load(StrEnum):
     """A long recording twice, and behind it short clips of it."""
     CLIPS = "clips"
     """Short clips of a long recording."""
+    BACKLOG = "backlog"
+    """Many long recordings, each of them put together in another order; of no known text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,14 @@ class Workshop:
     """Makes workloads out of a recording or a folder of them; what it cuts and puts together goes into `folder`."""
 
     def __init__(
-        self, reader: MediaReader, place: Path, folder: Path, *, long_s: float = LONG_S, clips: int = CLIPS
+        self,
+        reader: MediaReader,
+        place: Path,
+        folder: Path,
+        *,
+        long_s: float = LONG_S,
+        clips: int = CLIPS,
+        backlog: int = BACKLOG,
     ) -> None:
         self._reader = reader
         self._place = place
@@ -75,6 +85,7 @@ class Workshop:
         self._folder = folder
         self._long_s = long_s
         self._clips = clips
+        self._backlog = backlog
         self._long: tuple[Item, Speech] | None = None
 
     def make(self, load: Load) -> Workload:
@@ -86,6 +97,8 @@ class Workshop:
                 return Workload(load, (self._long_one()[0],) * _LONG_TIMES)
             case Load.CLIPS:
                 return Workload(load, self._cut_clips(), self._long_one()[0].text)
+            case Load.BACKLOG:
+                return Workload(load, self._many_long_ones())
             case Load.MIXED:
                 long = self._long_one()[0]
                 return Workload(load, (*(long,) * _MIXED_LONG, *self._cut_clips()), long.text)
@@ -118,6 +131,20 @@ class Workshop:
         known = None if None in texts else " ".join(text for text in texts if text)
         speech = read_speech(self._reader, path)
         return Item(path, len(pcm) / SAMPLE_RATE_HZ, known), speech
+
+    def _many_long_ones(self) -> tuple[Item, ...]:
+        if not self._place.is_dir():
+            return (replace(self._long_one()[0], text=None),) * self._backlog
+        chosen = _one_language([recording for recording in self._recordings if not recording.damaged])
+        speeches = [read_speech(self._reader, one.path) for one in chosen]
+        items = []
+        for number in range(self._backlog):
+            first = number % len(speeches)
+            pcm, _ = put_together(speeches[first:] + speeches[:first], self._long_s)
+            path = self._written(f"backlog-{number + 1:02}.wav")
+            write_wav(path, pcm)
+            items.append(Item(path, len(pcm) / SAMPLE_RATE_HZ))
+        return tuple(items)
 
     def _cut_clips(self) -> tuple[Item, ...]:
         _, speech = self._long_one()

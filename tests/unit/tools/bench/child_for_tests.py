@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from transcriber_worker.tools.bench.child import serve
-from transcriber_worker.tools.bench.contenders import Contender, Heard
+from transcriber_worker.tools.bench.child import ContenderServant, serve
+from transcriber_worker.tools.bench.contenders import Heard
 
 
 class Reader:
@@ -32,10 +32,10 @@ class Reader:
         sys.stderr.write("closed\n")
 
 
-def load() -> Contender:
+def load() -> ContenderServant:
     if sys.argv[1] == "broken":
         raise OSError("no such model")
-    return Reader()
+    return ContenderServant(Reader())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from transcriber_worker.domain.clock import ManualClock
 from transcriber_worker.observability.process_tree import MachineLoad, Usage
 from transcriber_worker.tools.bench.contenders import SPECS, Heard, Kind, Spec
-from transcriber_worker.tools.bench.measuring import Run, Series
+from transcriber_worker.tools.bench.measuring import Meters, Run, Series
 from transcriber_worker.tools.bench.programme import Circumstances, Programme, run
 from transcriber_worker.tools.bench.remote import Answer, ContenderFailed
 from transcriber_worker.tools.bench.report import MachineFacts, ModelFacts, Report
@@ -97,7 +97,7 @@ class ScriptedContender:
         self._later_s -= step_s
         self._used_s += step_s
         self._looks += 1
-        return Usage(self._used_s, self.rss_bytes[self._looks % len(self.rss_bytes)])
+        return Usage(self._used_s, self.rss_bytes[self._looks % len(self.rss_bytes)], self._used_s / 3)
 
     def close(self) -> None:
         self.closed += 1
@@ -150,4 +150,4 @@ class Contest:
         works = tuple(workloads) if workloads is not None else (a_workload(audio_s=60.0),)
         works = tuple(replace(w, items=tuple(replace(i, audio_s=10.0) for i in w.items)) for w in works)
         programme = Programme(chosen, works, tuple(beams), 3, one_at_a_time)
-        return run(programme, WHERE, self.start, no_load, self.clock, lambda _: None)
+        return run(programme, WHERE, self.start, Meters(no_load, self.clock), lambda _: None)

@@ -1,12 +1,14 @@
 """The arithmetic: medians, ratios within a round, words, batches."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.unit.tools.bench.scripted import TEXT, a_run, a_series, a_workload
+from tests.unit.tools.bench.scripted import TEXT, a_run, a_series, a_workload, heard
 from transcriber_worker.tools.bench.figures import facts_of, ratio, rows_of, spread
-from transcriber_worker.tools.bench.report import Spread
+from transcriber_worker.tools.bench.gpu_watch import GpuUse
+from transcriber_worker.tools.bench.report import GpuFacts, Spread
 from transcriber_worker.tools.bench.workloads import Item, Workload
 
 
@@ -48,6 +50,24 @@ def test_one_that_failed_has_a_row_without_figures_and_nobody_is_held_against_it
 def test_memory_is_the_most_of_all_rounds() -> None:
     (row,) = rows_of([a_series("a", a_run(peak_bytes=5), a_run(peak_bytes=9), a_run(peak_bytes=7))], a_workload())
     assert row.peak_bytes == 9
+
+
+def test_the_work_and_the_gpu_of_a_row_are_those_of_its_rounds() -> None:
+    runs = [
+        replace(a_run(), heard=(replace(heard(), tokens=tokens),), own_cpu_s=own, gpu=GpuUse(peak, busy, busy))
+        for tokens, own, peak, busy in ((30, 1.0, 500, 0.2), (10, 3.0, 900, 0.9), (20, 2.0, 700, None))
+    ]
+    (row,) = rows_of([a_series("a", *runs)], a_workload())
+    assert row.tokens_per_audio_s == 2.0
+    assert row.own_cpu_s == Spread(median=2.0, least=1.0, most=3.0)
+    assert row.gpu == GpuFacts(peak_bytes=900, busy=0.55, busy_within=0.55)
+    (without,) = rows_of([a_series("a", a_run())], a_workload())
+    assert without.gpu is None
+
+
+def test_all_are_also_held_against_another_one_that_is_named() -> None:
+    rows = rows_of([a_series(name, a_run()) for name in ("a", "b", "pipeline")], a_workload(), "b")
+    assert set(rows[0].ratios) == {"a", "b"}
 
 
 def test_when_files_were_done_is_told_of_the_median_round() -> None:

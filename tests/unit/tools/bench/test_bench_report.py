@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.tools.bench.scripted import SECONDS, TEXT, WHERE, Contest, a_spec, a_workload, no_load
 from transcriber_worker.tools.bench.contenders import DEFAULT, SPECS, Kind, Spec
+from transcriber_worker.tools.bench.measuring import Meters
 from transcriber_worker.tools.bench.picture import picture
 from transcriber_worker.tools.bench.programme import Programme, run
 from transcriber_worker.tools.bench.report import Report, Spread
@@ -94,7 +95,7 @@ def test_the_table_is_markdown_with_columns_under_each_other(contest: Contest) -
 
 def test_one_round_is_called_no_claim(contest: Contest) -> None:
     programme = Programme((SPECS["direct"],), (a_workload(),), (5,), 1)
-    report = run(programme, WHERE, contest.start, no_load, contest.clock, lambda _: None)
+    report = run(programme, WHERE, contest.start, Meters(no_load, contest.clock), lambda _: None)
     assert "no claim" in table(report)
     assert "no claim" not in table(contest.run())
 

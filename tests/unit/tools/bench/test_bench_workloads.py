@@ -105,6 +105,20 @@ def test_a_long_recording_is_put_together_from_those_of_one_language(recordings:
     assert item.audio_s >= 70.0
 
 
+def test_a_backlog_is_many_long_ones_that_begin_with_another_recording_each(recordings: Path, tmp_path: Path) -> None:
+    workload = workshop(recordings, tmp_path, long_s=20.0, backlog=3).make(Load.BACKLOG)
+    first, second, third = (samples_of(item.path) for item in workload.items)
+    assert np.array_equal(first, third)  # there are two to begin with
+    assert np.array_equal(first[:16_000], samples_of(recordings / "a.wav")[:16_000])
+    assert np.array_equal(second[:16_000], samples_of(recordings / "c.wav")[:16_000])
+    assert all(item.text is None and item.audio_s >= 20.0 for item in workload.items)
+
+
+def test_a_backlog_of_a_recording_that_is_named_is_that_one_again_and_again(recordings: Path, tmp_path: Path) -> None:
+    workload = workshop(recordings / "c.wav", tmp_path, backlog=4).make(Load.BACKLOG)
+    assert [(item.path, item.text) for item in workload.items] == [(recordings / "c.wav", None)] * 4
+
+
 def test_a_recording_that_is_named_is_the_long_one_itself(recordings: Path, tmp_path: Path) -> None:
     workload = workshop(recordings / "c.wav", tmp_path).make(Load.LONG)
     assert {(item.path, item.text) for item in workload.items} == {(recordings / "c.wav", "Gamma.")}
