@@ -13,7 +13,7 @@ EVERY_CORE := --numprocesses auto --maxprocesses 4 --dist loadfile
 STACK ?= directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-integration test-monitoring test-image test-torch test-slow chaos coverage bench chart check fmt docs lock clean
+.PHONY: help setup demo test test-fast test-integration test-monitoring test-image test-torch test-slow chaos coverage bench bench-gpu chart check fmt docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ coverage: $(VENV)/.dev ## branch coverage of the fast tests, with its floor
 BENCH =
 bench: $(VENV)/.runtime ## this worker against faster-whisper used directly, on this machine (docs/benchmark.md)
 	$(BIN)/transcriber-worker bench $(BENCH)
+
+# make bench-gpu DRY_RUN=1: on the CPU, a few minutes; all options: transcriber-worker bench-gpu --help
+bench-gpu: $(VENV)/.runtime ## what this machine's GPU can do, with models of random weights (docs/performance.md); DRY_RUN=1: without one
+	$(BIN)/transcriber-worker bench-gpu $(if $(DRY_RUN),--dry-run) $(BENCH)
 
 chart: $(VENV)/.dev ## the Helm chart: lint, every combination against the schemas of Kubernetes, KEDA and the Prometheus operator; alerts, scaling, the docs' commands
 	$(PYTEST) tests/chart tests/scaling tests/docs $(EVERY_CORE)

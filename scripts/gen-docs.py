@@ -28,6 +28,7 @@ from transcriber_worker.observability.declaring import Label, MetricSpec
 from transcriber_worker.observability.events import ALL_EVENTS, CONTEXT, ENVELOPE, FIELDS
 from transcriber_worker.observability.metrics import ALL_METRICS
 from transcriber_worker.settings import ENV_PREFIX, Settings
+from transcriber_worker.tools.bench.gpu.report import GpuReport
 from transcriber_worker.tools.bench.report import Report
 from transcriber_worker.transcript.document import TranscriptDocument
 
@@ -228,7 +229,12 @@ def models_page(page: str) -> str:
 
 def schemas() -> dict[str, str]:
     """JSON Schemas of the public contracts: what we accept as we validate it, what we write as we serialise it."""
-    contracts: Mapping[str, type[BaseModel]] = {**SCHEMAS, "transcript": TranscriptDocument, "benchmark": Report}
+    contracts: Mapping[str, type[BaseModel]] = {
+        **SCHEMAS,
+        "transcript": TranscriptDocument,
+        "benchmark": Report,
+        "benchmark-gpu": GpuReport,
+    }
     return {f"schemas/{name}.json": _schema(name, model) for name, model in contracts.items()}
 
 

@@ -7,7 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from transcriber_worker import __version__
-from transcriber_worker.cli import bench, configs, demo, jobs, letters, models, queue_exporter, service, submit
+from transcriber_worker.cli import (
+    bench,
+    bench_gpu,
+    configs,
+    demo,
+    jobs,
+    letters,
+    models,
+    queue_exporter,
+    service,
+    submit,
+)
 from transcriber_worker.cli.exits import ExitCode
 from transcriber_worker.domain.errors import EnvironmentDown, RejectJob, RetryJob, WorkerBroken
 from transcriber_worker.pipeline.records import BrokenRecord
@@ -21,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"transcriber-worker {__version__}")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (service, submit, jobs, letters, configs, models, queue_exporter, demo, bench):
+    for module in (service, submit, jobs, letters, configs, models, queue_exporter, demo, bench, bench_gpu):
         module.add_commands(commands)
     return root
 

@@ -73,9 +73,9 @@ def _bench(chosen: argparse.Namespace) -> ExitCode:
     settings = settings_of(chosen)
     try:
         order = _order(chosen, settings)
-        report = run_bench(order, settings, chosen.config, _tell)
+        report = run_bench(order, settings, chosen.config, tell)
     except (NoRecordings, _UnknownContender) as error:
-        _tell(str(error))
+        tell(str(error))
         return ExitCode.USAGE
     chosen.out.mkdir(parents=True, exist_ok=True)
     shown = table(report)
@@ -87,7 +87,7 @@ def _bench(chosen: argparse.Namespace) -> ExitCode:
         recommended = advice(report, order.specs)
         (chosen.out / _ADVICE).write_text(recommended, encoding="utf-8")
         sys.stdout.write(recommended)
-    _tell(f"{chosen.out}: {_REPORT}, {_TABLE}, {_PICTURE}")
+    tell(f"{chosen.out}: {_REPORT}, {_TABLE}, {_PICTURE}")
     return ExitCode.JOB_FAILED if report.failed else ExitCode.OK
 
 
@@ -131,6 +131,7 @@ def _specs(names: list[str] | None) -> "tuple[Spec, ...]":
     return tuple(SPECS[name] for name in dict.fromkeys(names or SPECS))
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """A line for whoever waits."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()

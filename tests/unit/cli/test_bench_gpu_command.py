@@ -1,0 +1,75 @@
+"""`bench-gpu`: what is asked for, what is written, and what it exits with."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.conftest import Terminal
+from tests.unit.tools.bench.gpu.test_bench_gpu_report import a_report
+from transcriber_worker.app.bench_gpu import GpuBenchOrder
+from transcriber_worker.cli.exits import ExitCode
+from transcriber_worker.tools.bench.gpu.report import GpuReport
+from transcriber_worker.tools.bench.recordings import NoRecordings
+
+
+class Runs:
+    """Stands in for the measurement."""
+
+    def __init__(self) -> None:
+        self.orders: list[GpuBenchOrder] = []
+        self.report = a_report(cells=())
+
+    def __call__(self, order: GpuBenchOrder, *_: Any) -> GpuReport:
+        self.orders.append(order)
+        if not order.audio.exists():
+            raise NoRecordings("there are no recordings")
+        return self.report
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    found = Runs()
+    monkeypatch.setattr("transcriber_worker.app.bench_gpu.run_bench_gpu", found)
+    return found
+
+
+def test_table_json_and_picture_are_written(terminal: Terminal, runs: Runs, tmp_path: Path) -> None:
+    answer = terminal.call("bench-gpu", "--out", tmp_path / "found", "--audio", tmp_path)
+    assert answer.code == ExitCode.OK
+    written = {path.name: path.read_text() for path in (tmp_path / "found").iterdir()}
+    assert set(written) == {"benchmark-gpu.json", "benchmark-gpu.md", "benchmark-gpu.svg"}
+    assert json.loads(written["benchmark-gpu.json"])["version"] == 1
+    assert written["benchmark-gpu.md"] in answer.out
+    assert written["benchmark-gpu.svg"].startswith("<svg")
+
+
+def test_by_default_both_large_models_are_measured_in_every_way(terminal: Terminal, runs: Runs, tmp_path: Path) -> None:
+    terminal.call("bench-gpu", "--audio", tmp_path, "--out", tmp_path)
+    (order,) = runs.orders
+    assert (order.models, order.beams, order.streams) == (("turbo", "large-v3"), (1, 5), (1, 2, 3))
+    assert order.batches == (1, 2, 4, 8, 16, 32, 64)
+    assert order.parts == {"cells", "files", "correctness"}
+    assert (order.files, order.long_s, order.rounds, order.dry_run) == (12, 660.0, 3, False)
+
+
+def test_a_dry_run_is_small_and_what_is_asked_for_comes_first(terminal: Terminal, runs: Runs, tmp_path: Path) -> None:
+    options = ("--dry-run", "--batches", "2", "4", "2", "--rounds", "5", "--parts", "cells")
+    terminal.call("bench-gpu", *options, "--audio", tmp_path, "--out", tmp_path)
+    (order,) = runs.orders
+    assert (order.dry_run, order.models, order.files) == (True, ("tiny",), 2)
+    assert (order.batches, order.rounds) == ((2, 4), 5)
+    assert order.parts == {"cells"}
+
+
+def test_a_failure_is_the_exit_code(terminal: Terminal, runs: Runs, tmp_path: Path) -> None:
+    runs.report = a_report()
+    answer = terminal.call("bench-gpu", "--audio", tmp_path, "--out", tmp_path)
+    assert answer.code == ExitCode.JOB_FAILED
+    assert "FAILED" in answer.out
+
+
+def test_no_recordings_are_a_wrong_use(terminal: Terminal, runs: Runs, tmp_path: Path) -> None:
+    answer = terminal.call("bench-gpu", "--audio", tmp_path / "nowhere", "--out", tmp_path)
+    assert answer.code == ExitCode.USAGE

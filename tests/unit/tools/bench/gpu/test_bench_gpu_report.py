@@ -1,0 +1,174 @@
+"""What `bench-gpu` tells: figures, what binds first, correctness, table and picture."""
+
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.unit.tools.bench.gpu.cell_builders import ON_CUDA, a_repeat, an_outcome
+from tests.unit.tools.bench.scripted import TEXT, WHERE, Contest, a_run, a_series, a_workload
+from transcriber_worker.tools.bench.figures import facts_of, rows_of
+from transcriber_worker.tools.bench.gpu.contenders import CRAMPED, REFERENCE, correctness_specs, files_specs
+from transcriber_worker.tools.bench.gpu.figures import bounds_of, cell_facts, correctness_of
+from transcriber_worker.tools.bench.gpu.picture import picture
+from transcriber_worker.tools.bench.gpu.report import CellFacts, FilesFacts, GpuReport
+from transcriber_worker.tools.bench.gpu.table import table
+from transcriber_worker.tools.bench.gpu_watch import GpuUse
+from transcriber_worker.tools.bench.measuring import Run
+from transcriber_worker.tools.bench.report import Report
+
+SVG = "{http://www.w3.org/2000/svg}"
+OOM = {"transcriber_accelerator_out_of_memory_total": 2.0, "transcriber_batch_rows_count": 4.0}
+
+
+def cells() -> tuple[CellFacts, ...]:
+    outcomes = [
+        an_outcome(1, 1, a_repeat(2.0), a_repeat(1.0), a_repeat(4.0)),
+        an_outcome(8, 1, a_repeat(0.5), gpu=GpuUse(3_000_000_000, 0.8, 0.9)),
+        an_outcome(16, 1, out_of_memory="it is full"),
+        an_outcome(32, 1, failed="its process ended"),
+        an_outcome(8, 2, a_repeat(0.4), encoder="torch"),
+    ]
+    return tuple(cell_facts(outcome, ON_CUDA) for outcome in outcomes)
+
+
+def heard(*runs: tuple[str, Run]) -> Report:
+    """A report on one file, of which something is known; each contender ran once."""
+    workload = a_workload(TEXT, audio_s=100.0)
+    rows = rows_of([a_series(name, run) for name, run in runs], workload)
+    machine = WHERE.machine.model_copy(update={"cores": 4})
+    return Report(
+        made_at=datetime(2026, 1, 1, tzinfo=UTC), worker="1", versions={}, machine=machine, model=WHERE.model, rounds=1,
+        baseline=runs[0][0], workloads=(facts_of(workload),), rows=tuple(rows),
+    )  # fmt: skip
+
+
+def a_report(**changes: Any) -> GpuReport:
+    files = heard(("direct-3", a_run(10.0)), ("batched-torch", a_run(2.0)))
+    known = heard((REFERENCE, a_run()), ("batched-torch", a_run()))
+    found = GpuReport(
+        made_at=files.made_at, worker="1", versions={"ctranslate2": "4.8"}, machine=WHERE.machine, dry_run=False,
+        models=(), repeats=3, cells=cells(), files=(FilesFacts(report=files, bounds=bounds_of(files)),),
+        correctness=correctness_of(known, REFERENCE, None),
+    )  # fmt: skip
+    return found.model_copy(update=changes)
+
+
+def test_a_cells_figures_are_medians_of_its_repeats() -> None:
+    cell = cells()[0]
+    assert cell.times_real_time is not None
+    assert cell.ms_per_window is not None
+    assert cell.tokens_per_s is not None
+    assert (cell.times_real_time.median, cell.times_real_time.most) == (150.0, 300.0)
+    assert (cell.ms_per_window.least, cell.ms_per_window.median) == (100.0, 200.0)
+    assert cell.tokens_per_s.median == 450
+    assert (cell.tokens_per_window, cell.tokens_per_audio_s) == (90, 3)
+    assert cell.phase_ms["decode"] == 50
+
+
+def test_only_what_fails_fails_the_run_not_what_does_not_fit() -> None:
+    fine = tuple(cell for cell in cells() if cell.failed is None)
+    assert any(cell.out_of_memory for cell in fine)
+    assert not a_report(cells=fine).failed
+    assert a_report().failed
+
+
+def test_what_binds_first_comes_first() -> None:
+    # 100 s of audio in 10 s; the GPU busy for half of it, 8 CPU seconds of which the process itself took 5.
+    counted = {"decode_cpu_s": 1.0, "detect_cpu_s": 1.5}
+    run = replace(a_run(10.0, 8.0, counted=counted), own_cpu_s=5.0, gpu=GpuUse(1, 0.4, 0.5))
+    (bound,) = bounds_of(heard(("batched-torch", run)))
+    found = {stage.name: stage.times_real_time for stage in bound.stages}
+    assert found == pytest.approx(
+        {
+            "GPU": 20.0,
+            "engine host, were it one thread": 20.0,
+            "all CPU work": 4 * 100 / 8.0,
+            "media children": 4 * 100 / 3.0,
+        },
+        rel=1e-3,
+    )
+    assert [stage.times_real_time for stage in bound.stages] == sorted(found.values())
+
+
+def test_the_same_words_as_on_the_cpu_are_correct() -> None:
+    found = correctness_of(heard((REFERENCE, a_run()), ("batched-torch", a_run())), REFERENCE, None)
+    (one,) = found.heard
+    assert (one.contender, one.within, one.wer, one.cpu_wer) == ("batched-torch", True, 0.0, 0.0)
+    assert not found.failed
+
+
+def test_other_words_than_on_the_cpu_are_not() -> None:
+    report = heard((REFERENCE, a_run()), ("batched-torch", a_run(10.0, 8.0, TEXT.replace("south", "north"))))
+    found = correctness_of(report, REFERENCE, None)
+    assert found.failed
+    assert found.heard[0].why == "0.1000 where the CPU has 0.0000"
+
+
+@pytest.mark.parametrize(("counted", "shown"), [(OOM, True), ({"transcriber_batch_rows_count": 4.0}, False)])
+def test_memory_that_was_to_run_out_must_have_done_so(counted: dict[str, float], shown: bool) -> None:
+    run = a_run(10.0, 8.0, counted=counted)
+    found = correctness_of(heard((REFERENCE, a_run()), (CRAMPED, run)), REFERENCE, CRAMPED)
+    assert found.heard[0].within is shown
+    assert (found.heard[0].out_of_memory > 0) is shown
+
+
+def test_a_device_that_fails_is_not_correct() -> None:
+    contest = Contest()
+    specs = correctness_specs(torch=False, cuda=False)
+    contest.seconds = {spec.name: 1.0 for spec in specs}
+    contest.fails = ["batched-ctranslate2"]
+    found = correctness_of(contest.run(specs), REFERENCE, None)
+    assert found.failed
+    assert found.heard[0].why.startswith("failed: ")
+
+
+def test_the_predecessors_way_is_the_baseline_and_torch_takes_part_where_it_is_installed() -> None:
+    names = [spec.name for spec in files_specs(torch=True)]
+    assert names[0] == "direct-3"
+    assert {"direct", "direct-2", "pipeline", "pipeline-3"} < set(names)
+    assert set(names) - {spec.name for spec in files_specs(torch=False)} == {"batched-torch"}
+    assert CRAMPED in [spec.name for spec in correctness_specs(torch=True, cuda=True)]
+    assert CRAMPED not in [spec.name for spec in correctness_specs(torch=True, cuda=False)]
+
+
+def test_every_cell_has_a_line_that_says_what_became_of_it() -> None:
+    shown = table(a_report())
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in shown.splitlines() if "|" in line]
+    by_cell = {tuple(line[:3]): line[3:] for line in lines}
+    assert by_cell["ctranslate2", "1", "1"][0] == "150.0 (75.0-300.0)"
+    assert by_cell["ctranslate2", "1", "8"][-2:] == ["90", "3000"]
+    assert by_cell["ctranslate2", "1", "16"][0] == "out of memory"
+    assert by_cell["ctranslate2", "1", "32"][0] == "FAILED"
+    assert "**ctranslate2, 1 x 32 FAILED**: its process ended" in shown
+
+
+def test_an_encoder_that_stood_in_for_another_one_is_told_of() -> None:
+    assert "torch could not be used, ctranslate2 was" in table(a_report())
+    used = tuple(cell.model_copy(update={"facts": {**ON_CUDA, "encoder": cell.encoder}}) for cell in cells())
+    assert "could not be used" not in table(a_report(cells=used))
+
+
+def test_a_dry_run_and_a_missing_gpu_are_told_of() -> None:
+    dry, real = table(a_report(dry_run=True)), table(a_report())
+    assert "DRY RUN" in dry
+    assert "DRY RUN" not in real
+    assert "nothing was shown" in real  # its correctness was not looked at on a GPU
+    assert "DRY RUN" in picture(a_report(dry_run=True))
+
+
+def test_the_picture_has_a_line_for_each_encoder_and_number_of_streams() -> None:
+    root = ET.fromstring(picture(a_report()))  # noqa: S314 - made here
+    lines = root.findall(f"{SVG}polyline")
+    assert sorted(len((line.get("points") or "").split()) for line in lines) == [1, 2]
+    bars = [rect for rect in root.iter(f"{SVG}rect") if rect.get("class") in ("ours", "other")]
+    widths = {bar.get("class"): float(bar.get("width", 0)) for bar in bars}
+    assert widths["ours"] == pytest.approx(5 * widths["other"], rel=0.01)
+    width, height = (float(number) for number in (root.get("viewBox") or "").split()[2:])
+    for line in lines:
+        for point in (line.get("points") or "").split():
+            x, y = (float(number) for number in point.split(","))
+            assert 0 <= x <= width
+            assert 0 <= y <= height
