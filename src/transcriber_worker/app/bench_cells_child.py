@@ -38,7 +38,9 @@ from transcriber_worker.tools.bench.child import serve
 from transcriber_worker.tools.bench.gpu.cells import Repeat
 from transcriber_worker.tools.limits import Machine
 
-_MOST_BATCHES = 20
+_LEAST_TOKENS_PER_S = 1.0
+"""Speech has three: a GPU build that does not fit its driver stays silent, and is fast at it."""
+_MOST_BATCHES = 50
 """On a stream, in one repeat."""
 _PHASES = "transcriber_engine_phase_seconds_total"
 _LANGUAGE = "en"
@@ -131,6 +133,10 @@ class CellServant:
     def _measure(self, batch: int, streams: int, repeats: int, repeat_s: float) -> list[Repeat]:
         self._repeat(batch, self._turns(batch, streams), 1)  # libraries, kernels, memory
         warm = self._repeat(batch, self._turns(batch, streams), 1)
+        if warm.tokens < _LEAST_TOKENS_PER_S * warm.audio_s:
+            raise RuntimeError(
+                f"{warm.tokens} tokens in {warm.audio_s:.0f} s of speech: the driver does not fit (docs/operations.md)"
+            )
         count = min(_MOST_BATCHES, max(1, int(repeat_s / warm.wall_s)))
         return [self._repeat(batch, self._turns(batch, streams), count) for _ in range(repeats)]
 

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,8 +15,9 @@ from transcriber_worker.app.bench import machine_facts, package_versions, start_
 from transcriber_worker.app.worker import make_media
 from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.observability.gpu_reading import gpu_reader
-from transcriber_worker.observability.process_tree import machine_load
+from transcriber_worker.observability.process_tree import gpu_driver, machine_load
 from transcriber_worker.settings import Settings
+from transcriber_worker.tools.bench.contenders import Spec
 from transcriber_worker.tools.bench.gpu.cells import Effort, Encoder, Grid, Room, Setup, grid_of, measure_cells
 from transcriber_worker.tools.bench.gpu.contenders import (
     CRAMPED,
@@ -36,9 +38,11 @@ from transcriber_worker.tools.bench.measuring import Meters, Tell
 from transcriber_worker.tools.bench.programme import Circumstances, Programme, run
 from transcriber_worker.tools.bench.recordings import recordings_at
 from transcriber_worker.tools.bench.remote import RemoteChild
-from transcriber_worker.tools.bench.report import MachineFacts, ModelFacts
+from transcriber_worker.tools.bench.report import MachineFacts, ModelFacts, Report
 from transcriber_worker.tools.bench.workloads import BACKLOG, LONG_S, Load, Workload, Workshop
 from transcriber_worker.tools.limits import Machine, on_gpu
+
+Keep = Callable[[GpuReport], None]
 
 _VOCABULARY_OF = "base"
 """Whose words the random models write; with its own weights it shows that a device hears what the CPU hears."""
@@ -67,14 +71,6 @@ class GpuBenchOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What is given to whom."""
-
-    backlog: Workload
-    known: Workload
-
-
-@dataclass(frozen=True, slots=True)
 class _Place:
     """What all parts of a run share."""
 
@@ -88,62 +84,100 @@ class _Place:
     versions: dict[str, str]
     clock: SystemClock = field(default_factory=SystemClock)
 
-    @property
-    def meters(self) -> Meters:
-        return Meters(machine_load, self.clock, gpu_reader())
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is given to whom."""
+
+    backlog: Workload
+    known: Workload
 
 
-def run_bench_gpu(order: GpuBenchOrder, settings: Settings, config_file: Path | None, tell: Tell) -> GpuReport:
-    """Make models and files, measure. Raises `NoRecordings`, `WorkerBroken` where the small real model is missing, and
-    what the media reader raises."""
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What is decoded with."""
+
+    facts: ModelFacts
+    fields: dict[str, str | None]
+    """Of the settings."""
+
+
+def run_bench_gpu(
+    order: GpuBenchOrder, settings: Settings, config_file: Path | None, tell: Tell, keep: Keep
+) -> GpuReport:
+    """Make models and files, measure; `keep` is told of all that was found so far, again and again. Raises
+    `NoRecordings`, `WorkerBroken` where the small real model is missing, and what the media reader raises."""
     from transcriber_worker.inference.model_files import resolve
-    from transcriber_worker.inference.random_model.making import random_model
-    from transcriber_worker.inference.random_model.shapes import SHAPES
 
     recordings_at(order.audio)
-    if order.dry_run:
-        settings = settings.model_copy(update={"model": settings.model.model_copy(update=_ON_THE_CPU)})
+    changes = _ON_THE_CPU if order.dry_run else {}
+    settings = settings.model_copy(update={"model": settings.model.model_copy(update=changes)})
     torch = _version("torch")
     if torch is None:
         tell("torch is not installed: its encoder is left out (pip install 'transcriber-worker[torch-encoder]')")
-    versions = package_versions() | ({"torch": torch} if torch else {})
-    place = _Place(order, settings, config_file, tell, machine_facts(), torch is not None, versions)
-    small = settings.model.model_copy(update={"name": _VOCABULARY_OF, "sha256": None})
-    real = resolve(small, tell)
-    shapes = [SHAPES[name] for name in order.models]
-    models = []
-    for shape in shapes:
-        tell(f"{shape.name}: made once, of random weights")
-        models.append(random_model(shape, order.out.absolute() / "models", real.path))
-    work = _work(order, settings)
-    named = [ModelFacts(name=model.name, sha256=model.sha256) for model in models]
-    paths = {model.name: str(model.path) for model in models}
-    return GpuReport(
+    place = _Place(order, settings, config_file, tell, machine_facts(), torch is not None, _versions(torch))
+    real = resolve(settings.model.model_copy(update={"name": _VOCABULARY_OF, "sha256": None}), tell)
+    small = _Model(ModelFacts(name=real.name, sha256=real.sha256), {"name": _VOCABULARY_OF, "sha256": None, **changes})
+    models, named = _made(order, real.path, changes, tell)
+    empty = GpuReport(
         made_at=datetime.fromtimestamp(round(place.clock.now()), UTC),
         worker=__version__,
-        versions=versions,
+        versions=place.versions,
         machine=place.machine,
         dry_run=order.dry_run,
-        models=tuple(
-            RandomModelFacts(
-                name=model.name,
-                sha256=model.sha256,
-                encoder_layers=shape.encoder_layers,
-                decoder_layers=shape.decoder_layers,
-                width=shape.width,
-            )
-            for model, shape in zip(models, shapes, strict=True)
-        ),
+        models=named,
         repeats=order.effort.repeats,
-        cells=_cells(place, named, paths, work) if "cells" in order.parts else (),
-        files=tuple(_files(place, model, paths, work) for model in named) if "files" in order.parts else (),
-        correctness=_correctness(place, ModelFacts(name=real.name, sha256=real.sha256), work)
-        if "correctness" in order.parts
-        else None,
+        cells=(),
+        files=(),
+        correctness=None,
     )
+    found = empty
+    for found in _parts(empty, place, models, small):
+        keep(found)
+    return found
 
 
-_ON_THE_CPU = {"device": "cpu", "compute_type": "float32"}
+def _made(
+    order: GpuBenchOrder, vocabulary_of: Path, changes: dict[str, str | None], tell: Tell
+) -> tuple[list[_Model], tuple[RandomModelFacts, ...]]:
+    """The random models, and what the report says of them. `changes`: of the settings' fields."""
+    from transcriber_worker.inference.random_model.making import random_model
+    from transcriber_worker.inference.random_model.shapes import SHAPES
+
+    models, named = [], []
+    for shape in (SHAPES[name] for name in order.models):
+        tell(f"{shape.name}: made once, of random weights")
+        made = random_model(shape, order.out.absolute() / "models", vocabulary_of)
+        facts = ModelFacts(name=made.name, sha256=made.sha256)
+        models.append(_Model(facts, {"name": str(made.path), "sha256": made.sha256, **changes}))
+        sizes = {"encoder_layers": shape.encoder_layers, "decoder_layers": shape.decoder_layers, "width": shape.width}
+        named.append(RandomModelFacts(name=made.name, sha256=made.sha256, **sizes))
+    return models, tuple(named)
+
+
+_ON_THE_CPU: dict[str, str | None] = {"device": "cpu", "compute_type": "float32"}
+
+
+def _parts(report: GpuReport, place: _Place, models: Sequence[_Model], small: _Model) -> Iterator[GpuReport]:
+    """The report as it grows. What tells whether all is as it should be comes first."""
+    parts, work = place.order.parts, _work(place.order, place.settings)
+    if "correctness" in parts:
+        report = report.model_copy(update={"correctness": _correctness(place, small, work)})
+        yield report
+    if "cells" in parts:
+        for cell in _cells(place, models, work):
+            # Under each other what is compared with each other.
+            cells = sorted([*report.cells, cell], key=lambda one: (_place_of(models, one.model), one.beam_size))
+            report = report.model_copy(update={"cells": tuple(cells)})
+            yield report
+    if "files" in parts:
+        for model in models:
+            report = report.model_copy(update={"files": (*report.files, _files(place, model, work))})
+            yield report
+
+
+def _place_of(models: Sequence[_Model], name: str) -> int:
+    return [model.facts.name for model in models].index(name)
 
 
 def _work(order: GpuBenchOrder, settings: Settings) -> _Work:
@@ -154,16 +188,16 @@ def _work(order: GpuBenchOrder, settings: Settings) -> _Work:
         return _Work(workshop.make(Load.BACKLOG), workshop.make(Load.FOLDER))
 
 
-def _cells(place: _Place, models: list[ModelFacts], paths: dict[str, str], work: _Work) -> tuple[CellFacts, ...]:
+def _cells(place: _Place, models: Sequence[_Model], work: _Work) -> Iterator[CellFacts]:
     order = place.order
     encoders: list[Encoder] = ["ctranslate2", "torch"] if place.torch else ["ctranslate2"]
-    sha256 = {model.name: model.sha256 for model in models}
-    audio = [str(item.path) for item in work.backlog.items]
+    fields = {model.facts.name: model.fields for model in models}
+    audio = [str(item.path) for item in work.backlog.items[:_READ]]
 
     def start(setup: Setup) -> RemoteChild:
         told = {
             "config": str(place.config_file) if place.config_file else None,
-            "model": _model_fields(place, paths[setup.model], sha256[setup.model]),
+            "model": fields[setup.model],
             "encoder": setup.encoder,
             "beam_size": setup.beam_size,
             "streams": max(order.streams),
@@ -173,62 +207,56 @@ def _cells(place: _Place, models: list[ModelFacts], paths: dict[str, str], work:
         name = f"cells-{setup.model}-{setup.encoder}-beam{setup.beam_size}"
         return RemoteChild(str(setup), command, order.out / "logs" / f"{name}.log")
 
-    setups = grid_of([model.name for model in models], encoders, order.beams)
+    setups = grid_of(list(fields), encoders, order.beams)
     grid = Grid(setups, order.batches, order.streams, order.effort)
     room = Room(start, gpu_reader(), place.clock, place.tell)
-    found = [cell_facts(outcome, facts) for outcome, facts in measure_cells(grid, room)]
-    # Under each other what is compared with each other.
-    return tuple(sorted(found, key=lambda cell: (_order_of(models, cell.model), cell.beam_size)))
+    for outcome, facts in measure_cells(grid, room):
+        yield cell_facts(outcome, facts)
 
 
-def _order_of(models: list[ModelFacts], name: str) -> int:
-    return [model.name for model in models].index(name)
-
-
-def _files(place: _Place, model: ModelFacts, paths: dict[str, str], work: _Work) -> FilesFacts:
+def _files(place: _Place, model: _Model, work: _Work) -> FilesFacts:
     order = place.order
-    programme = Programme(
-        files_specs(torch=place.torch, dry_run=order.dry_run),
-        (work.backlog,),
-        order.beams,
-        order.rounds,
-        one_at_a_time=True,
-        held_against=HELD_AGAINST,
-    )
-    start = partial(
-        start_contender,
-        place.config_file,
-        _model_fields(place, paths[model.name], model.sha256),
-        order.out / "logs" / model.name,
-    )
-    where = Circumstances(place.machine, model, place.versions)
-    report = run(programme, where, start, place.meters, place.tell)
+    specs = files_specs(torch=place.torch, dry_run=order.dry_run)
+    report = _transcribed(place, model, specs, work.backlog, HELD_AGAINST)
     return FilesFacts(report=report, bounds=bounds_of(report))
 
 
-def _correctness(place: _Place, model: ModelFacts, work: _Work) -> CorrectnessFacts:
+def _correctness(place: _Place, model: _Model, work: _Work) -> CorrectnessFacts:
     cuda = on_gpu(place.settings, Machine.this())
+    known = [item for item in work.known.items if item.text is not None]
+    if place.order.dry_run:
+        known = sorted(known, key=lambda item: item.audio_s)[:_IN_A_DRY_RUN]
+    else:
+        known *= _TIMES
+    once = replace(place, order=replace(place.order, rounds=1, beams=place.order.beams[-1:]))
     specs = correctness_specs(torch=place.torch, cuda=cuda)
-    dry = place.order.dry_run
-    items = (
-        sorted(work.known.items, key=lambda item: item.audio_s)[:_IN_A_DRY_RUN] if dry else work.known.items * _TIMES
-    )
-    known = replace(work.known, name="known texts", items=tuple(items))
-    programme = Programme(specs, (known,), (1,) if dry else (5,), 1, one_at_a_time=True, held_against=REFERENCE)
-    fields: dict[str, str | None] = {"name": model.name, "sha256": None, **(_ON_THE_CPU if place.order.dry_run else {})}
-    start = partial(start_contender, place.config_file, fields, place.order.out / "logs" / "correctness")
-    where = Circumstances(place.machine, model, place.versions)
-    report = run(programme, where, start, place.meters, place.tell)
+    workload = replace(work.known, name="known texts", items=tuple(known))
+    report = _transcribed(once, model, specs, workload, REFERENCE)
     return correctness_of(report, REFERENCE, CRAMPED if cuda else None)
 
 
+def _transcribed(
+    place: _Place, model: _Model, specs: tuple[Spec, ...], workload: Workload, held_against: str
+) -> Report:
+    """By one contender after the other, each alone on the GPU."""
+    order = place.order
+    programme = Programme(specs, (workload,), order.beams, order.rounds, one_at_a_time=True, held_against=held_against)
+    logs = order.out / "logs" / model.facts.name
+    start = partial(start_contender, place.config_file, model.fields, logs)
+    where = Circumstances(place.machine, model.facts, place.versions)
+    return run(programme, where, start, Meters(machine_load, place.clock, gpu_reader()), place.tell)
+
+
+_READ = 6
+"""Files that windows are taken from for batches: more than a hundred."""
 _TIMES = 4
 """The recordings, so that there are enough windows for large batches."""
 _IN_A_DRY_RUN = 3
 
 
-def _model_fields(place: _Place, path: str, sha256: str) -> dict[str, str | None]:
-    return {"name": path, "sha256": sha256, **(_ON_THE_CPU if place.order.dry_run else {})}
+def _versions(torch: str | None) -> dict[str, str]:
+    driver = gpu_driver()
+    return package_versions() | ({"torch": torch} if torch else {}) | ({"NVIDIA driver": driver} if driver else {})
 
 
 def _version(package: str) -> str | None:

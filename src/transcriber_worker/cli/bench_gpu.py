@@ -13,6 +13,7 @@ from transcriber_worker.cli.exits import ExitCode
 
 if TYPE_CHECKING:
     from transcriber_worker.app.bench_gpu import GpuBenchOrder
+    from transcriber_worker.tools.bench.gpu.report import GpuReport
 
 T = TypeVar("T")
 _MODELS = ("turbo", "large-v3", "tiny")
@@ -62,18 +63,20 @@ def _bench_gpu(chosen: argparse.Namespace) -> ExitCode:
     from transcriber_worker.tools.bench.gpu.table import table
     from transcriber_worker.tools.bench.recordings import NoRecordings
 
+    def keep(report: "GpuReport") -> None:
+        """Hours must not be lost with the last minute."""
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        (chosen.out / _REPORT).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (chosen.out / _TABLE).write_text(table(report), encoding="utf-8")
+        (chosen.out / _PICTURE).write_text(picture(report), encoding="utf-8")
+
     settings = settings_of(chosen)
     try:
-        report = run_bench_gpu(_order(chosen), settings, chosen.config, tell)
+        report = run_bench_gpu(_order(chosen), settings, chosen.config, tell, keep)
     except NoRecordings as error:
         tell(str(error))
         return ExitCode.USAGE
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    shown = table(report)
-    (chosen.out / _REPORT).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    (chosen.out / _TABLE).write_text(shown, encoding="utf-8")
-    (chosen.out / _PICTURE).write_text(picture(report), encoding="utf-8")
-    sys.stdout.write(shown + "\n")
+    sys.stdout.write(table(report) + "\n")
     tell(f"{chosen.out}: {_REPORT}, {_TABLE}, {_PICTURE}")
     return ExitCode.JOB_FAILED if report.failed else ExitCode.OK
 
@@ -88,7 +91,7 @@ def _order(chosen: argparse.Namespace) -> "GpuBenchOrder":
         out=chosen.out,
         models=_once(chosen.models or (["tiny"] if dry else ["turbo", "large-v3"])),
         parts=frozenset(chosen.parts),
-        beams=_once(chosen.beams or ([5] if dry else [1, 5])),
+        beams=_once(chosen.beams or ([1] if dry else [1, 5])),
         batches=_once(chosen.batches or ([1, 2] if dry else [1, 2, 4, 8, 16, 32, 64])),
         streams=_once(chosen.streams or ([1, 2] if dry else [1, 2, 3])),
         effort=Effort(chosen.repeats or (2 if dry else 3), chosen.repeat_s or (0.1 if dry else 3.0)),

@@ -6,7 +6,7 @@ from typing import Any
 
 import faster_whisper
 
-from transcriber_worker.inference.loading import pick_device
+from transcriber_worker.inference.loading import load_cublas, pick_device
 from transcriber_worker.inference.model_files import ModelFiles
 
 
@@ -44,6 +44,8 @@ class Baseline:
 
     def __init__(self, files: ModelFiles, options: BaselineOptions) -> None:
         device, compute_type = pick_device(options.device, options.compute_type)
+        if device == "cuda":
+            load_cublas()
         self.threads = max(1, options.cores // options.at_once)
         self._options = options
         self._model: Any = faster_whisper.WhisperModel(

@@ -66,6 +66,17 @@ def gpu_names() -> tuple[str, ...]:
         return ()
 
 
+def gpu_driver() -> str | None:
+    """The version of NVIDIA's driver, where there is one."""
+    if open_nvml() is None:
+        return None
+    nvml: Any = importlib.import_module("pynvml")
+    try:
+        return str(nvml.nvmlSystemGetDriverVersion())
+    except nvml.NVMLError:
+        return None
+
+
 def gpu_memory_bytes(load: Callable[[], Nvml] | None = None) -> int | None:
     """Memory of the smallest GPU of this machine; None where there is none, or none that tells. `load` gives NVML."""
     nvml = open_nvml(load)

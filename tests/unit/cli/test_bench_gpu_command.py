@@ -8,8 +8,9 @@ import pytest
 
 from tests.unit.cli.conftest import Terminal
 from tests.unit.tools.bench.gpu.test_bench_gpu_report import a_report
-from transcriber_worker.app.bench_gpu import GpuBenchOrder
+from transcriber_worker.app.bench_gpu import GpuBenchOrder, Keep
 from transcriber_worker.cli.exits import ExitCode
+from transcriber_worker.domain.errors import WorkerBroken
 from transcriber_worker.tools.bench.gpu.report import GpuReport
 from transcriber_worker.tools.bench.recordings import NoRecordings
 
@@ -20,11 +21,15 @@ class Runs:
     def __init__(self) -> None:
         self.orders: list[GpuBenchOrder] = []
         self.report = a_report(cells=())
+        self.breaks = False
 
-    def __call__(self, order: GpuBenchOrder, *_: Any) -> GpuReport:
+    def __call__(self, order: GpuBenchOrder, _settings: Any, _config: Any, _tell: Any, keep: Keep) -> GpuReport:
         self.orders.append(order)
         if not order.audio.exists():
             raise NoRecordings("there are no recordings")
+        keep(self.report)
+        if self.breaks:
+            raise WorkerBroken("the power went")
         return self.report
 
 
@@ -68,6 +73,13 @@ def test_a_failure_is_the_exit_code(terminal: Terminal, runs: Runs, tmp_path: Pa
     answer = terminal.call("bench-gpu", "--audio", tmp_path, "--out", tmp_path)
     assert answer.code == ExitCode.JOB_FAILED
     assert "FAILED" in answer.out
+
+
+def test_what_was_found_before_something_broke_is_kept(terminal: Terminal, runs: Runs, tmp_path: Path) -> None:
+    runs.breaks = True
+    answer = terminal.call("bench-gpu", "--audio", tmp_path, "--out", tmp_path / "found")
+    assert answer.code == ExitCode.WORKER_BROKEN
+    assert GpuReport.model_validate_json((tmp_path / "found" / "benchmark-gpu.json").read_text()) == runs.report
 
 
 def test_no_recordings_are_a_wrong_use(terminal: Terminal, runs: Runs, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ class Model:
         self._meter = Meter(metrics, SystemClock())
         self._trouble = trouble
         self._meeting = threading.Barrier(meeting)
+        self.text = "one two three"
         self.batches: list[tuple[int, ...]] = []
 
     def decode(self, rows: Sequence[Row]) -> list[Decoded]:
@@ -36,7 +37,7 @@ class Model:
         self._meeting.wait(60)
         with self._meter.phase(EnginePhase.DECODE):
             self._trouble(len(rows))
-        return [a_decoded("one two three") for _ in rows]
+        return [a_decoded(self.text) for _ in rows]
 
 
 def numbered(number: int) -> Row:
@@ -86,6 +87,15 @@ def test_a_batch_that_does_not_fit_is_told_and_the_next_one_is_decoded() -> None
     servant, _ = a_servant(full)
     assert servant.answer(asked(batch=3)) == {"out_of_memory": "CUDA failed with error out of memory"}
     assert len(servant.answer(asked(batch=2))["repeats"]) == 2
+
+
+def test_a_gpu_that_stays_silent_has_no_figure() -> None:
+    servant, model = a_servant()
+    model.text = "one"
+    assert len(servant.answer(asked(batch=2))["repeats"]) == 2
+    model.text = ""
+    with pytest.raises(RuntimeError, match="0 tokens in 2 s of speech: the driver does not fit"):
+        servant.answer(asked(batch=2))
 
 
 def test_anything_else_that_goes_wrong_is_no_figure() -> None:
