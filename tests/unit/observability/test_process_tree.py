@@ -30,6 +30,7 @@ def test_children_count_while_they_live_and_their_cpu_seconds_after_it() -> None
     assert ended.cpu_s >= alive.cpu_s - 0.02
     assert ended.rss_bytes < alive.rss_bytes
     assert alive.own_cpu_s - before.own_cpu_s < 0.28, "its child's are not its own"
+    assert ended.own_cpu_s - before.own_cpu_s < 0.28, "nor when they have ended"
     assert of_child.own_cpu_s == of_child.cpu_s
     assert usage_of(child.pid) == Usage(0.0, 0)
 
