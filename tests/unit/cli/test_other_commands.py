@@ -23,7 +23,7 @@ from transcriber_worker.observability.labels import WorkerState
 from transcriber_worker.observability.metrics import Metrics
 
 COMMANDS = ["run", "healthcheck", "submit", "status", "cancel", "check-config", "fetch-model", "demo", "bench",
-            "queue-exporter", "dlq", "dlq list", "dlq show", "dlq redrive"]  # fmt: skip
+            "bench-gpu", "queue-exporter", "dlq", "dlq list", "dlq show", "dlq redrive"]  # fmt: skip
 WITH_CONFIG = [["run"], ["healthcheck"], ["submit", "a.wav"], ["status"], ["cancel", "x"], ["check-config"],
                ["dlq", "list"], ["dlq", "show", "x"], ["dlq", "redrive", "x"]]  # fmt: skip
 
@@ -110,6 +110,8 @@ def test_a_refusal_is_told_with_its_reason(terminal: Terminal) -> None:
         ["bench", "--rounds", "0"],
         ["bench", "--beams", "wide"],
         ["bench", "--workloads", "short"],
+        ["bench-gpu", "--streams", "0"],
+        ["bench-gpu", "--models", "medium"],
         ["status", "--nonsense"],
         ["submit", "a", "--task", "sing"],
     ],
