@@ -396,9 +396,10 @@ def test_more_than_the_model_hears_at_once_is_refused(model: WhisperBatchModel) 
 
 
 PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
 from tests.integration.test_batch_model import BREAD, CPU, a_row, heard
+from tests.peak_memory import peak_bytes
 from prometheus_client import CollectorRegistry
 from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.inference.batched.dimensions import Dimensions
@@ -410,10 +411,8 @@ from transcriber_worker.observability.metrics import Metrics
 files = ModelFiles("base", Path(sys.argv[1]), "")
 model = WhisperBatchModel.load(files, CPU, Meter(Metrics(CollectorRegistry()), SystemClock()))
 rows = [a_row(heard(BREAD))] * 8
-loaded = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-model._longest_texts(rows)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(peak - loaded, model.row_bytes(3000) * len(rows))
+loaded = peak_bytes(lambda: None)
+print(peak_bytes(lambda: model._longest_texts(rows)) - loaded, model.row_bytes(3000) * len(rows))
 """
 
 

@@ -102,23 +102,17 @@ import sys
 from pathlib import Path
 import numpy as np, torch
 from faster_whisper.feature_extractor import FeatureExtractor
+from tests.peak_memory import peak_bytes
 from tests.torch.models import a_meter
 from transcriber_worker.inference.batched.dimensions import Dimensions
 from transcriber_worker.inference.batched.torch_encoder.device import CpuDevice
 from transcriber_worker.inference.batched.torch_encoder.encoder import TorchEncoder
 
-def peak(rows):
-    # A process inherits ru_maxrss from the one that started it, and its own loading is no matter here either.
-    Path("/proc/self/clear_refs").write_text("5")
-    encoder.encode([pcm] * rows, 3000)
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) * 1024
-
 weights, rows = Path(sys.argv[1]), 6
 encoder = TorchEncoder(weights, FeatureExtractor(128), CpuDevice(1), torch.float32, a_meter())
 pcm = np.random.default_rng(1).integers(-3000, 3000, 480_000, np.int16)
-one = peak(1)
-print((peak(rows) - one) / (rows - 1), Dimensions.read(weights).fused_encoding_bytes(3000, 4))
+one, all_rows = (peak_bytes(lambda: encoder.encode([pcm] * count, 3000)) for count in (1, rows))
+print((all_rows - one) / (rows - 1), Dimensions.read(weights).fused_encoding_bytes(3000, 4))
 """
 
 

@@ -1,13 +1,12 @@
 """What a process and all its descendants use, as the operating system counts it."""
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
-from transcriber_worker.observability.resources import Nvml, open_nvml
+from transcriber_worker.observability.resources import open_nvml
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +72,6 @@ def gpu_driver() -> str | None:
     nvml: Any = importlib.import_module("pynvml")
     try:
         return str(nvml.nvmlSystemGetDriverVersion())
-    except nvml.NVMLError:
-        return None
-
-
-def gpu_memory_bytes(load: Callable[[], Nvml] | None = None) -> int | None:
-    """Memory of the smallest GPU of this machine; None where there is none, or none that tells. `load` gives NVML."""
-    nvml = open_nvml(load)
-    if nvml is None:
-        return None
-    try:
-        handles = map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))
-        return min((int(nvml.nvmlDeviceGetMemoryInfo(handle).total) for handle in handles), default=None)
     except nvml.NVMLError:
         return None
 

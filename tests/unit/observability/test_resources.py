@@ -17,7 +17,6 @@ from transcriber_worker.observability import resources
 from transcriber_worker.observability.declaring import declared_in
 from transcriber_worker.observability.events import GPU_METRICS_UNAVAILABLE, LogEvent
 from transcriber_worker.observability.metrics import SampledMetrics
-from transcriber_worker.observability.process_tree import gpu_memory_bytes
 from transcriber_worker.observability.resources import GpuCollector, ProcessCollector, open_nvml
 
 MEBIBYTE = 1024 * 1024
@@ -153,19 +152,6 @@ def test_without_a_driver_or_the_package_there_is_no_nvml_and_one_debug_line(tol
     assert open_nvml(lambda: FakeNvml("init")) is None
     assert open_nvml(not_installed) is None
     assert told == [GPU_METRICS_UNAVAILABLE] * 2
-
-
-def test_the_memory_of_the_smallest_gpu_is_told() -> None:
-    class Unequal(FakeNvml):
-        def nvmlDeviceGetMemoryInfo(self, handle: int) -> Any:
-            return self._answer("memory", SimpleNamespace(used=0, total=(24 - handle) * MEBIBYTE))
-
-    assert gpu_memory_bytes(Unequal) == 23 * MEBIBYTE
-
-
-@pytest.mark.parametrize("broken", ["init", "count", "handle0", "memory"])
-def test_memory_that_nobody_tells_is_unknown(broken: str) -> None:
-    assert gpu_memory_bytes(lambda: FakeNvml(broken)) is None
 
 
 def test_the_real_nvml_either_opens_or_is_none() -> None:
