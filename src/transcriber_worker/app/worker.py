@@ -1,15 +1,15 @@
 """A worker, put together from its settings."""
 
-import ctypes
 import os
 import random
 import socket
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transcriber_worker import __version__
+from transcriber_worker.app import allocator
 from transcriber_worker.app.office import Office, open_office
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.inference.base import EngineInfo, SpeechEngine
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from transcriber_worker.pipeline.heartbeat import Heartbeat
     from transcriber_worker.pipeline.scratch import Scratch
     from transcriber_worker.worker.signals import StopRequest
-
-
-_M_ARENA_MAX = -8
-"""Of glibc's malloc.h."""
-_ARENAS = 2
-"""Enough for the model's workers; 300 mixed jobs hold a tenth less memory than with an arena for every thread."""
 
 
 def make_engine(settings: Settings, machine: Machine, clock: Clock, metrics: Metrics) -> SpeechEngine:
@@ -80,12 +74,6 @@ def worker_id(settings: Settings) -> str:
     return settings.worker.id or f"{socket.gethostname()}-{os.getpid()}"
 
 
-def _bound_arenas() -> None:
-    """glibc gives threads memory arenas of their own, and each keeps what its largest batch took."""
-    with suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
-
-
 def run_worker(
     settings: Settings,
     stop: "StopRequest",
@@ -98,7 +86,7 @@ def run_worker(
 
     `observer` is told of every milestone of every job. Raises `WorkerBroken`, with nothing settled.
     """
-    _bound_arenas()
+    allocator.bound_arenas()
     machine = Machine.this()
     name = worker_id(settings)
     configure(settings.observability, worker_id=name)
@@ -152,6 +140,7 @@ class Assembly:
             office.clock,
             slots=jobs_in_flight(settings, self.machine),
             exit_when_idle=exit_when_idle,
+            after_job=allocator.give_back,
         )
         worker.run(stop)
 

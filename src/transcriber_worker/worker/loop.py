@@ -4,6 +4,7 @@ The loop's own thread decides; each attempt runs on a thread of its own; nothing
 
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from transcriber_worker.brokers.base import Broker, Delivery
@@ -38,7 +39,7 @@ class _Running:
 
 
 class Worker:
-    """One worker. `run` is called once."""
+    """One worker. `run` is called once; it calls `after_job` each time that one has ended, whatever became of it."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Worker:
         *,
         slots: int,
         exit_when_idle: bool,
+        after_job: Callable[[], None],
     ) -> None:
         self._broker = broker
         self._attempts = attempts
@@ -64,6 +66,7 @@ class Worker:
         self._clock = clock
         self._slots = slots
         self._exit_when_idle = exit_when_idle
+        self._after_job = after_job
         self._running: dict[int, _Running] = {}
         self._ended: queue.SimpleQueue[tuple[int, WorkerBroken | None]] = queue.SimpleQueue()
         self._waiting = WaitingRoom(heartbeat, clock)
@@ -176,6 +179,7 @@ class Worker:
             wait_s = 0.0
             self._health.job_ended(str(number))
             running = self._running.pop(number)
+            self._after_job()
             if broken is not None:
                 raise broken
             self._see_to(running)

@@ -67,6 +67,7 @@ class Rig:
         self.metrics = Metrics(CollectorRegistry())
         self.health = HealthState(bench.clock, 600.0, self.metrics)
         self.stop = StopRequest()
+        self.jobs_ended = 0
         self.worker = Worker(
             bench.broker,
             cast(Attempts, self.attempts),
@@ -78,6 +79,7 @@ class Rig:
             bench.clock,
             slots=slots,
             exit_when_idle=True,
+            after_job=self._count_job,
         )
 
     def publish(self, *texts: str) -> None:
@@ -87,6 +89,9 @@ class Rig:
 
     def run(self) -> None:
         self.worker.run(self.stop)
+
+    def _count_job(self) -> None:
+        self.jobs_ended += 1
 
 
 MakeRig = Callable[..., Rig]

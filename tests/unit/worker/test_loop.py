@@ -21,6 +21,7 @@ def test_all_that_is_queued_is_done_and_an_idle_worker_leaves(make_rig: MakeRig)
     assert sorted(text for text, _ in rig.attempts.attended) == ["a", "b", "c", "d", "e"]
     assert rig.bench.queue_is_empty()
     assert rig.health.state is WorkerState.STOPPED
+    assert rig.jobs_ended == 5
 
 
 def test_no_more_jobs_than_slots_run_at_once_and_the_slots_are_used(make_rig: MakeRig) -> None:
