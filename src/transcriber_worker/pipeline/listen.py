@@ -39,7 +39,7 @@ def listen(
 
     def hear_next(share: Share) -> None:
         window, future = waiting.popleft()
-        share.allows(len(waiting))
+        share.take(len(waiting))
         findings.windows_waiting = len(waiting)
         with watch.stage(Stage.TRANSCRIBE):
             heard = result_of(future, cancel)
@@ -59,7 +59,7 @@ def listen(
             waiting.append((window, hearing.submit(window)))
             findings.windows_waiting = len(waiting)
             reached(Milestone.WINDOW_SUBMITTED)
-            while not share.allows(len(waiting)):
+            while not share.take(len(waiting)):
                 hear_next(share)
         while waiting:
             hear_next(share)

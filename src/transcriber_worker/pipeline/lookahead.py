@@ -31,7 +31,7 @@ class Lookahead:
         try:
             yield share
         finally:
-            share.allows(0)
+            share.take(0)
 
     def exchange(self, held: int, wanted: int) -> bool:
         """Hold `wanted` of what is shared in place of `held`, unless there are not enough."""
@@ -50,8 +50,9 @@ class Share:
         self._held = 0
         """Of what all files share."""
 
-    def allows(self, waiting: int) -> bool:
-        """Whether so many may wait, who then have their places. Fewer than before always may."""
+    def take(self, waiting: int) -> bool:
+        """Have places for so many that wait; False: there are not enough, and nothing has changed. Fewer than before
+        always have them."""
         wanted = max(0, waiting - self._whole.least)
         if waiting > self._whole.most or not self._whole.exchange(self._held, wanted):
             return False

@@ -85,7 +85,7 @@ def test_a_file_is_read_no_further_ahead_than_it_may() -> None:
 def test_a_file_beside_others_is_read_less_far_ahead() -> None:
     lookahead, file = Lookahead(2, 5, 3), Heard(20)
     with lookahead.share() as another:
-        assert another.allows(4)
+        assert another.take(4)
         assert len(file.listen(lookahead)) == 20
     assert file.most == 3 + 1
 
@@ -104,4 +104,4 @@ def test_a_file_that_ends_leaves_its_places_to_others(broken: int | None) -> Non
     with suppress(RetryJob):
         Heard(20, broken).listen(lookahead)
     with lookahead.share() as next_one:
-        assert next_one.allows(5)
+        assert next_one.take(5)

@@ -11,7 +11,7 @@ from transcriber_worker.pipeline.lookahead import Lookahead, Share
 def filled(share: Share) -> int:
     """How many windows of a file wait once no more may."""
     waiting = 0
-    while share.allows(waiting + 1):
+    while share.take(waiting + 1):
         waiting += 1
     return waiting
 
@@ -34,7 +34,7 @@ def test_what_no_longer_waits_makes_room_for_others() -> None:
     with lookahead.share() as first, lookahead.share() as second:
         assert filled(first) == 5
         assert filled(second) == 1
-        assert first.allows(3)
+        assert first.take(3)
         assert filled(second) == 3
     with lookahead.share() as third:
         assert filled(third) == 5
@@ -46,7 +46,7 @@ def test_memory_is_bounded_whatever_files_ask_for(wishes: list[tuple[int, int]])
     with ExitStack() as stack:
         shares = [stack.enter_context(lookahead.share()) for _ in waiting]
         for file, wish in wishes:
-            if shares[file].allows(wish):
+            if shares[file].take(wish):
                 waiting[file] = wish
             else:
                 assert wish > min(waiting[file], 2)

@@ -48,7 +48,15 @@ def plan(engine: EngineSettings, *, cuda: bool, cores: int, gpu_bytes: int | Non
     known. On CUDA it is what is of use, which may be less once the model's size is known: see `gpu_plan`."""
     if engine.kind is EngineKind.SEQUENTIAL:
         files = engine.concurrency
-        return EnginePlan(files, 1, 2, 0, files + 2, engine.slab_s, engine.slab_s)
+        return EnginePlan(
+            workers=files,
+            batch=1,
+            windows_ahead=2,
+            windows_shared=0,
+            jobs=files + 2,
+            speech_s=engine.slab_s,
+            span_s=engine.slab_s,
+        )
     if cuda:
         workers = _chosen(engine.cuda_streams, CUDA_WORKERS)
         large = gpu_bytes is not None and gpu_bytes >= LARGE_GPU_BYTES
