@@ -103,26 +103,59 @@ def test_an_encoder_that_hears_something_else_is_not_used(
     assert "apart from CTranslate2's" in warning
 
 
+class Disguised:
+    """faster-whisper's model, but for what a subclass has it say."""
+
+    def __init__(self, whisper: Any) -> None:
+        self.model = self
+        self._whisper = whisper
+
+    def __getattr__(self, name: str) -> Any:
+        whisper = self._whisper
+        return getattr(whisper if hasattr(whisper, name) else whisper.model, name)
+
+
+def test_every_row_counts(
+    base_files: ModelFiles, whisper: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no number is larger and smaller than nothing. The model knows one language, and is asked for none."""
+
+    class EnglishOnly(Disguised):
+        is_multilingual = False
+
+        def detect_language(self, states: Any) -> Any:
+            raise AssertionError("it can't")
+
+    real = Norm.__call__
+
+    def norm_of_the_first(norm: Norm, heard: torch.Tensor) -> torch.Tensor:
+        found = real(norm, heard)
+        found[1:] = float("nan")
+        return found
+
+    chosen = Choosing(base_files, EnglishOnly(whisper))
+    assert isinstance(chosen(a_runtime()), TorchEncoder)
+    monkeypatch.setattr(Norm, "__call__", norm_of_the_first)
+    assert isinstance(chosen(a_runtime()), CTranslate2Encoder)
+    (warning,) = warnings(caplog)
+    assert "apart from CTranslate2's" in warning
+
+
 def test_another_language_is_not_the_same_speech(
     base_files: ModelFiles, whisper: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Though the states be close: the decoder, asked for the language of the second encoding, says another one."""
 
-    class Wavering:
-        """faster-whisper's model, whose answer changes."""
+    class Wavering(Disguised):
+        """Its answer changes."""
 
-        def __init__(self) -> None:
-            self.model = self
-            self.answers = iter(["<|en|>", "<|cy|>"])
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(whisper if hasattr(whisper, name) else whisper.model, name)
+        answers = iter(["<|en|>", "<|cy|>"])
 
         def detect_language(self, states: Any) -> Any:
             answer = next(self.answers)
             return [[(answer, 0.9)] for _ in range(states.shape[0])]
 
-    assert isinstance(Choosing(base_files, Wavering())(a_runtime()), CTranslate2Encoder)
+    assert isinstance(Choosing(base_files, Wavering(whisper))(a_runtime()), CTranslate2Encoder)
     (warning,) = warnings(caplog)
     assert "<|cy|>" in warning
     assert "<|en|>" in warning

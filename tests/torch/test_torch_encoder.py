@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ctranslate2 import DataType
 
 from tests.speech import PROJECT, decoded
 from tests.torch.models import LARGE_V3, TINY, TURBO, Shape, a_meter, apart, loaded, write_random
@@ -161,6 +162,15 @@ class TestStates:
 )
 def test_it_computes_as_finely_as_the_decoder(device: str, compute_type: str, expected: torch.dtype) -> None:
     assert precision(device, compute_type) == expected
+
+
+def test_states_are_handed_over_in_what_ctranslate2_takes(tiny: Path) -> None:
+    """Which bfloat16 is not."""
+    extractor = loaded(tiny).feature_extractor
+    fine = TorchEncoder(tiny / WEIGHTS, extractor, CpuDevice(1), torch.bfloat16, a_meter())
+    encoded = fine.encode([heard(NAMES[0])], FULL_FRAMES)
+    assert isinstance(encoded, TorchStates)
+    assert encoded.states.dtype == DataType.float32
 
 
 def test_weights_of_something_else_are_named(tmp_path: Path, tiny: Path) -> None:

@@ -119,15 +119,19 @@ def test_memory_that_runs_out_shrinks_batches_and_loses_nothing(on_gpu: OnGpu) -
     assert gpu.log.count("turn") == 3
 
 
-@pytest.mark.parametrize("whose", ["encoder", "decoder"])
+@pytest.mark.parametrize(
+    "of_decoder",
+    [None, RuntimeError("CUDA failed with error out of memory"), MemoryError("std::bad_alloc")],
+    ids=["encoder", "decoder", "decoder on the CPU"],
+)
 def test_what_torch_keeps_is_given_back_before_the_next_try(
-    on_gpu: OnGpu, monkeypatch: pytest.MonkeyPatch, whose: str
+    on_gpu: OnGpu, monkeypatch: pytest.MonkeyPatch, of_decoder: Exception | None
 ) -> None:
     """It keeps what was freed for later, which the decoder could use now; once."""
-    gpu = FakeGpu(failing(NO_MEMORY, 1) if whose == "encoder" else failing(NO_MEMORY))
+    gpu = FakeGpu(failing(NO_MEMORY, 1) if of_decoder is None else failing(NO_MEMORY))
     model = on_gpu(gpu)
-    if whose == "decoder":
-        lacking = Watched(model._loaded.whisper.model, RuntimeError("CUDA failed with error out of memory"))
+    if of_decoder is not None:
+        lacking = Watched(model._loaded.whisper.model, of_decoder)
         monkeypatch.setattr(model._loaded.whisper, "model", lacking)
     with pytest.raises(RetryJob, match="out of memory"):
         model.decode([a_row()])

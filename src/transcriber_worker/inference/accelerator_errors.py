@@ -12,10 +12,12 @@ OUT_OF_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUFFT_ALLOC_FAILED",
+    "DefaultCPUAllocator",
     "unable to find an engine to execute this computation",
+    "when calling `cublasCreate",
 )
-"""The allocation failed and everything else goes on. The last one is torch's, of a convolution: each way to compute it
-was tried, and none got its workspace."""
+"""The allocation failed and everything else goes on. The last three are torch's: on the CPU; of a convolution, where
+each way to compute it was tried, and none got its workspace; of cuBLAS, whose first memory was not to be had."""
 
 STICKY = (
     "illegal memory access",
@@ -24,10 +26,12 @@ STICKY = (
     "device-side assert",
     "CUBLAS_STATUS_EXECUTION_FAILED",
     "CUBLAS_STATUS_INTERNAL_ERROR",
+    "CUBLAS_STATUS_MAPPING_ERROR",
     "CUBLAS_STATUS_NOT_INITIALIZED",
     "CUDNN_STATUS_EXECUTION_FAILED",
     "CUDNN_STATUS_INTERNAL_ERROR",
     "CUFFT_EXEC_FAILED",
+    "unknown error",
     "illegal instruction",
     "invalid program counter",
     "hardware stack error",
@@ -40,8 +44,15 @@ STICKY = (
 )
 """The CUDA context is dead: every later call of this process fails too."""
 
-_NEVER_BEGAN = ("no kernel image is available", "invalid device function")
-"""torch was not built for this GPU; its kernels fail, and nothing else does."""
+_NEVER_BEGAN = (
+    "no kernel image is available",
+    "invalid device function",
+    "unsupported toolchain",
+    "kernel image is invalid",
+    "driver version is insufficient",
+)
+"""The kernels do not fit this GPU or its driver. They fail, and nothing else does: torch has its own, and so has
+CTranslate2."""
 
 
 def judged(error: Exception) -> Exception:
@@ -49,10 +60,10 @@ def judged(error: Exception) -> Exception:
     if not isinstance(error, RuntimeError):
         return error
     message = str(error)
-    if any(text in message for text in STICKY):
-        return _broken(message)
     if any(text in message for text in OUT_OF_MEMORY):
         return AcceleratorOutOfMemory(f"the accelerator ran out of memory: {message}")
+    if any(text in message for text in STICKY):
+        return _broken(message)
     if _of_cuda(error) and not any(text in message for text in _NEVER_BEGAN):
         return _broken(message)
     return error
@@ -63,6 +74,7 @@ def _broken(message: str) -> WorkerBroken:
 
 
 def _of_cuda(error: Exception) -> bool:
-    """Whether torch says that a call of CUDA's returned it. Nearly all of these are sticky, and which ones there are
-    changes with the version. By name: torch is not there for everybody."""
-    return any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__)
+    """Whether a call of CUDA's returned it. Nearly all of these are sticky, and which ones there are changes with the
+    version. By name: torch is not there for everybody; an older one and CTranslate2 have no class of their own."""
+    named = any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__)
+    return named or str(error).startswith(("CUDA failed with error", "CUDA error"))

@@ -134,7 +134,7 @@ class Metrics:
     speech_seconds = counter("transcriber_speech_seconds_total", "Seconds of speech found in completed jobs.")
     source_bytes = counter("transcriber_source_bytes_total", "Bytes of source files downloaded.")
     words = counter("transcriber_words_total", "Words in committed transcripts.")
-    tokens = counter("transcriber_tokens_total", "Text tokens decoded, for throughput.")
+    tokens = counter("transcriber_tokens_total", "Text tokens of completed transcripts.")
     segments = counter("transcriber_segments_total", "Segments in committed transcripts.")
     no_speech_jobs = counter("transcriber_no_speech_jobs_total", "Completed jobs in which no speech was found.")
     warnings = counter("transcriber_warnings_total", "Transcripts that carry a warning, by its code.", CODE)
@@ -171,6 +171,10 @@ class Metrics:
     )
     batch_wait_seconds = histogram(
         "transcriber_batch_wait_seconds", "How long the row of a batch that waited longest did so.", STAGE_BUCKETS_S
+    )
+    engine_tokens = counter(
+        "transcriber_engine_tokens_total",
+        "Text tokens decoded, told batch by batch, what was decoded again included: its rate is tokens per second.",
     )
     batch_queue_rows = gauge("transcriber_batch_queue_rows", "Rows waiting for a batch.")
     batch_cap = gauge(

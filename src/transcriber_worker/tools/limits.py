@@ -31,6 +31,8 @@ _WORKING_SET_BYTES = 500 * MIB
 _SMALL_BATCH = 4
 _ROW_BYTES = 80 * MIB
 """What each further row of a batch takes, of a small model on the CPU; measured."""
+_CUDA_BYTES = 1024 * MIB
+"""What CUDA and its libraries take of the machine's memory, and states on their way through it: an estimate."""
 _TORCH_BYTES = 500 * MIB
 """torch itself, measured: 470 MiB once imported."""
 _TORCH_ROW_BYTES = 100 * MIB
@@ -82,7 +84,9 @@ def needed_bytes(settings: Settings, machine: Machine, jobs: int, processes: int
     where that is memory too."""
     engine = engine_plan(settings, machine)
     model_bytes = _torch_bytes(settings, machine, engine)
-    if not on_gpu(settings, machine):
+    if on_gpu(settings, machine):
+        model_bytes += _CUDA_BYTES
+    else:
         model_bytes += _weights_bytes(settings) + engine.workers * _working_set_bytes(settings.engine, engine)
     window_bytes = int(engine.span_s * SAMPLE_RATE_HZ * 2)
     windows = lookahead(settings, machine).windows(jobs) * window_bytes

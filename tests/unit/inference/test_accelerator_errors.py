@@ -17,6 +17,8 @@ from transcriber_worker.inference.accelerator_errors import judged
         "cuFFT error: CUFFT_ALLOC_FAILED",
         "GET was unable to find an engine to execute this computation",
         "FIND was unable to find an engine to execute this computation",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "[enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
     ],
 )
 def test_out_of_memory_is_tried_again(message: str) -> None:
@@ -42,6 +44,12 @@ def test_out_of_memory_is_tried_again(message: str) -> None:
         "CUDA failed with error hardware stack error",
         "CUDA failed with error invalid program counter",
         "CUDA failed with error operation not supported on global/shared address space",
+        "CUDA failed with error unknown error",
+        "CUDA failed with error uncorrectable NVLink error detected during the execution",
+        "CUDA failed with error an error of the next version",
+        "CUDA error: an error of the next version",
+        "parallel_for failed: cudaErrorUnknown: unknown error",
+        "cuBLAS failed with status CUBLAS_STATUS_MAPPING_ERROR",
     ],
 )
 def test_a_dead_cuda_context_breaks_the_worker(message: str) -> None:
@@ -59,12 +67,15 @@ class AcceleratorError(RuntimeError):
         ("CUDA error: an error of the next version", WorkerBroken),
         ("CUDA error: out of memory", RetryJob),
         ("CUDA error: no kernel image is available for execution on the device", AcceleratorError),
+        ("CUDA error: the provided PTX was compiled with an unsupported toolchain.", AcceleratorError),
+        ("CUDA error: device kernel image is invalid", AcceleratorError),
+        ("CUDA error: CUDA driver version is insufficient for CUDA runtime version", AcceleratorError),
     ],
 )
 def test_an_error_of_cudas_own_breaks_the_worker_unless_it_is_known_to_pass(
     message: str, expected: type[Exception]
 ) -> None:
-    """Where a kernel did not even begin, nothing is broken; CTranslate2 has kernels of its own."""
+    """Where a kernel did not even begin, nothing is broken; torch and CTranslate2 have kernels of their own."""
     assert isinstance(judged(AcceleratorError(message)), expected)
 
 

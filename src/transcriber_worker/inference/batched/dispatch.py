@@ -9,6 +9,7 @@ from transcriber_worker.domain.errors import HandBack, WorkerBroken
 from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemory
 from transcriber_worker.inference.base import Listener
 from transcriber_worker.inference.batched.caps import Cap, Pace
+from transcriber_worker.inference.batched.gate import Gate
 from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.rows import BatchModel, Decoded, Ranking, Row
 from transcriber_worker.inference.batched.scheduler import Batch, Scheduler, Waiting
@@ -56,6 +57,7 @@ class BatchDispatcher:
         """Files with a row that failed by itself since anything was decoded."""
         self._end: Exception | None = None
         """Why nothing is accepted any more."""
+        self._gate = Gate()
         self._idle = workers
         self._wakes = [threading.Event() for _ in range(workers)]
         self._threads = [
@@ -182,7 +184,8 @@ class BatchDispatcher:
         its traceback keeps alive what the batch had allocated."""
         begun = self._clock.monotonic()
         try:
-            decoded = self._model.decode([waiting.row for waiting in rows])
+            with self._gate.inside(alone=rows[0] in tried_alone):
+                decoded = self._model.decode([waiting.row for waiting in rows])
             if len(decoded) != len(rows):
                 raise RuntimeError(f"the model answered {len(decoded)} of {len(rows)} rows")
         except AcceleratorOutOfMemory as error:
@@ -199,6 +202,7 @@ class BatchDispatcher:
             return [(waiting,) for waiting in rows]
         else:
             self._fitted(rows, self._clock.monotonic() - begun)
+            self._meter.tokens(sum(one.tokens for one in decoded))
             for waiting, outcome in zip(rows, decoded, strict=True):
                 self._answer(waiting, outcome)
             return []
@@ -212,8 +216,8 @@ class BatchDispatcher:
             self._meter.cap(self._cap.current)
 
     def _out_of_memory(self, rows: Rows, tried_alone: set[Waiting], message: str) -> list[Rows]:
-        """The same rows, to be decoded as the cap allows now. A row alone is tried twice: CUDA may report one failure
-        once more at the next call."""
+        """The same rows, to be decoded as the cap allows now. A row alone is tried twice, the second time with no other
+        batch in memory: one of them may hold what it lacks, and CUDA may report one failure once more."""
         self._meter.out_of_memory()
         with self._lock:
             self._cap.out_of_memory(len(rows), self._clock.monotonic())

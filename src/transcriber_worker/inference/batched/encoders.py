@@ -106,8 +106,8 @@ def _compare(found: _Heard, expected: _Heard, whisper: Any) -> None:
     """Raise `_Unusable` where an encoder does not hear what the plain one hears."""
     compute_type = str(whisper.model.compute_type)
     most = _APART.get(compute_type, _APART_INT8)
-    apart = max(_apart(one, other) for one, other in zip(found.states, expected.states, strict=True))
-    if not apart <= most:  # what is no number at all is too much too
+    apart = np.max([_apart(one, other) for one, other in zip(found.states, expected.states, strict=True)])
+    if not apart <= most:  # what is no number at all is too much too, and unlike `max` numpy's keeps it
         raise _Unusable(f"its states are {apart:.2g} of their size apart from CTranslate2's, {most:g} at most is right")
     if found.languages != expected.languages:
         heard, should = ", ".join(found.languages), ", ".join(expected.languages)

@@ -214,11 +214,13 @@ class BatchedEngine:
         )
 
     def _warm_up(self, model: LoadedModel, cap: Cap) -> None:
-        """With the largest batch, for the memory it takes: what does not fit is found out before there is a job."""
+        """With the largest batch, for the memory it takes: what does not fit is found out before there is a job. On a
+        GPU with one window first, since each stream makes its libraries' handles then: where a large batch leaves no
+        memory for these, CTranslate2 does not call it a lack of memory."""
+        rows = cap.rows(FULL_FRAMES) if self._runtime.device == "cpu" else 1
         while True:
-            rows = cap.rows(FULL_FRAMES)
             try:
-                return self._try_out(model, rows)
+                self._try_out(model, rows)
             except AcceleratorOutOfMemory as error:
                 if rows == 1:
                     raise WorkerBroken(
@@ -227,6 +229,10 @@ class BatchedEngine:
                     ) from error
                 self._meter.out_of_memory()
                 cap.out_of_memory(rows, self._clock.monotonic())
+            else:
+                if rows == cap.rows(FULL_FRAMES):
+                    return
+            rows = cap.rows(FULL_FRAMES)
 
     def _try_out(self, model: LoadedModel, rows: int) -> None:
         """On a GPU on all workers at once, as batches will be decoded: each has a stream and libraries of its own."""

@@ -30,6 +30,10 @@ class Meter:
         self._metrics.batch_fill.observe(min(1.0, rows / cap))
         self._metrics.batch_wait_seconds.observe(waited_s)
 
+    def tokens(self, count: int) -> None:
+        """Text tokens that a batch was decoded to."""
+        self._metrics.engine_tokens.inc(count)
+
     def queue(self, rows: int) -> None:
         """How many rows wait now."""
         self._metrics.batch_queue_rows.set(rows)

@@ -213,6 +213,49 @@ def test_a_failure_that_cuda_reports_twice_costs_no_file_its_row(engine_of: Engi
         assert future.result(TIMEOUT_S) == a_decoded()
 
 
+class OneHoldsAll:
+    """A script whose first batch takes all memory until it is let go: all others lack some meanwhile."""
+
+    def __init__(self) -> None:
+        self.first = Held()
+        self.lacked = threading.Event()
+        """A row lacked memory though it was the only one of its batch."""
+
+    def __call__(self, rows: Sequence[Row]) -> list[Decoded]:
+        if not self.first.entered.is_set():
+            return self.first(rows)
+        if not self.first.let_go.is_set():
+            if len(rows) == 1:
+                self.lacked.set()
+            raise NO_MEMORY
+        return echo(rows)
+
+
+def test_memory_that_another_stream_holds_is_waited_for(engine_of: EngineOf) -> None:
+    """Batches take seconds and failures none: the whole queue would fail for a batch that is nearly done."""
+    script = OneHoldsAll()
+    model = Model(script)
+    engine = engine_of(model, workers=2, cap=4)
+    rows = [ask(engine.open(str(number))) for number in range(12)]
+    engine.dispatcher.start()
+    assert script.lacked.wait(TIMEOUT_S)
+    script.first.let_go.set()
+    for row in rows:
+        assert row.result(TIMEOUT_S).language == "en"
+    assert model.sizes[:4] == [4, 4, 2, 1]
+
+
+def test_tokens_are_counted_batch_by_batch(engine_of: EngineOf) -> None:
+    """A file of ten hours shows how fast it is decoded before it has ended."""
+    engine = engine_of(Model(lambda rows: [a_decoded("seven words are seven tokens in here") for _ in rows]))
+    desk = engine.open()
+    rows = [ask(desk), ask(desk)]
+    engine.dispatcher.start()
+    for row in rows:
+        row.result(TIMEOUT_S)
+    assert engine.figure("engine_tokens_total") == 14
+
+
 def test_what_a_batch_had_allocated_is_free_before_the_next_try(engine_of: EngineOf) -> None:
     """An error's traceback keeps the variables of every frame it passed."""
 

@@ -161,8 +161,9 @@ def gpu(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_on_a_gpu_all_workers_are_warmed_up_at_once(gpu: dict[str, Any]) -> None:
-    """Each has memory of its own: what fits one of them need not fit all."""
-    assert warmed_up_with(AllAtOnce(3), **gpu, cuda_streams=3, max_batch_windows=6) == [6, 6, 6]
+    """Each has memory of its own, so what fits one of them need not fit all; and handles of its own, which one window
+    makes before there is a batch that may leave no room for them."""
+    assert warmed_up_with(AllAtOnce(3), **gpu, cuda_streams=3, max_batch_windows=6) == [1, 1, 1, 6, 6, 6]
 
 
 def test_a_gpu_on_which_nothing_runs_breaks_the_worker(gpu: dict[str, Any]) -> None:
@@ -175,18 +176,23 @@ def test_a_gpu_on_which_nothing_runs_breaks_the_worker(gpu: dict[str, Any]) -> N
 
 
 def test_memory_that_runs_out_on_one_of_several_streams_makes_batches_smaller(gpu: dict[str, Any]) -> None:
-    assert sorted(warmed_up_with(Recorded(fits=5), **gpu, cuda_streams=2, max_batch_windows=16)) == [4, 4, 8, 8, 16, 16]
+    rows = warmed_up_with(Recorded(fits=5), **gpu, cuda_streams=2, max_batch_windows=16)
+    assert sorted(rows) == [1, 1, 4, 4, 8, 8, 16, 16]
+
+
+def test_a_gpu_is_warmed_up_with_one_window_once(gpu: dict[str, Any]) -> None:
+    assert warmed_up_with(Recorded(), **gpu, cuda_streams=1, max_batch_windows=1) == [1]
 
 
 def test_batches_are_as_large_as_the_gpu_has_room_for(gpu: dict[str, Any]) -> None:
     """Of 16 GB some is lost, some is the libraries': two streams have less than 7 GB each."""
     rows = warmed_up_with(Recorded(row_bytes=10**9), **gpu, gpu_bytes=16 * 10**9)
-    assert rows == [6, 6]
+    assert rows == [1, 1, 6, 6]
 
 
 def test_a_size_of_batches_that_is_set_is_tried_whatever_the_memory(gpu: dict[str, Any]) -> None:
     rows = warmed_up_with(Recorded(row_bytes=10**9), **gpu, gpu_bytes=16 * 10**9, max_batch_windows=12)
-    assert rows == [12, 12]
+    assert rows == [1, 1, 12, 12]
 
 
 def test_what_was_planned_is_logged(gpu: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
