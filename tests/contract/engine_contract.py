@@ -104,6 +104,7 @@ class EngineContract:
         with running(harness, concurrency=2) as it:
             assert len(it.info.model_sha256) == 64
             assert it.info.model_sha256 in it.info.identity
+            assert (it.info.workers, it.info.max_batch_windows) == (2, 1)
 
     def test_the_windows_of_a_file_are_answered_in_order_and_in_their_own_place(self, harness: Harness) -> None:
         with running(harness, concurrency=2) as it, it.engine.open(a_listener()) as hearing:

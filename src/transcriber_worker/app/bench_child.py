@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,33 @@ from prometheus_client import CollectorRegistry
 
 from transcriber_worker.app.worker import make_engine, make_media
 from transcriber_worker.domain.clock import SystemClock
+from transcriber_worker.domain.errors import WorkerBroken
 from transcriber_worker.observability.logging import configure
 from transcriber_worker.observability.metrics import Metrics
 from transcriber_worker.settings import EncoderKind, EngineKind, ObservabilitySettings, Settings
-from transcriber_worker.tools.bench.child import ContenderServant, Send, serve
+from transcriber_worker.tools.bench.child import ContenderServant, Send, Servant, serve
 from transcriber_worker.tools.bench.contenders import Contender, Heard, Kind, Spec
 from transcriber_worker.tools.bench.own import OwnEngine
-from transcriber_worker.tools.limits import Machine, engine_plan, jobs_in_flight, lookahead
+from transcriber_worker.tools.limits import Machine, jobs_in_flight, lookahead, media_processes
 
 
 def main(order: str) -> None:
     """`order`: JSON with `spec`; `config`, the settings' file or null; `model`, the settings' fields of another model
     than theirs, or null."""
+
+    def load(told: Mapping[str, Any], settings: Settings) -> ContenderServant:
+        return ContenderServant(_contender(Spec.from_json(told["spec"]), settings))
+
+    answer(order, load)
+
+
+def answer(order: str, load: Callable[[Mapping[str, Any], Settings], Servant]) -> None:
+    """Be a child process of a benchmark: load what the order is for, and answer until the end of the input."""
     told = json.loads(order)
     send = take_over_stdout()
     configure(ObservabilitySettings(log_format="json", log_level="warning"), worker_id="bench")
-    spec = Spec.from_json(told["spec"])
     settings = settings_of(told)
-    serve(lambda: ContenderServant(_contender(spec, settings)), sys.stdin, send)
+    serve(lambda: load(told, settings), sys.stdin, send)
 
 
 def settings_of(told: Mapping[str, Any]) -> Settings:
@@ -43,7 +52,7 @@ def settings_for(spec: Spec, settings: Settings) -> Settings:
     """The settings one of the worker's own engines runs with: the user's, but for what the contender stands for."""
     kind = EngineKind.SEQUENTIAL if spec.kind is Kind.SEQUENTIAL else EngineKind.BATCHED
     changes: dict[str, Any] = {"kind": kind, "window_padding": spec.padding}
-    if spec.encoder != "auto":
+    if spec.encoder is not None:
         changes["encoder"] = EncoderKind(spec.encoder)
     if spec.workers != "auto":
         changes |= {"workers": spec.workers, "cuda_streams": spec.workers}
@@ -71,6 +80,10 @@ def _contender(spec: Spec, settings: Settings) -> Contender:
     if spec.kind in (Kind.DIRECT, Kind.PIPELINE):
         return _Direct(spec, settings, machine)
     own = _own(settings_for(spec, settings), machine)
+    used = own.facts["encoder"]
+    if spec.encoder is not None and used != spec.encoder:
+        own.close()
+        raise WorkerBroken(f"the encoder {spec.encoder} can't be used, {used} would be: the log says why")
     return own if spec.leave_bytes is None else _Cramped(own, spec.leave_bytes)
 
 
@@ -84,15 +97,16 @@ def _own(settings: Settings, machine: Machine) -> OwnEngine:
         engine.close()
         media.close()
         raise
-    shape = engine_plan(settings, machine)
     return OwnEngine(
         engine,
         media,
         facts={
             "device": info.device,
             "compute_type": info.compute_type,
-            "workers": str(shape.workers),
-            "max_batch_windows": str(shape.batch),
+            "encoder": info.encoder,
+            "workers": str(info.workers),
+            "max_batch_windows": str(info.max_batch_windows),
+            "readers": str(media_processes(settings, machine)),
         },
         at_once=jobs_in_flight(settings, machine),
         lookahead=lookahead(settings, machine),

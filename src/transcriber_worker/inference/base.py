@@ -20,6 +20,12 @@ class EngineInfo:
     device: str
     compute_type: str
     beam_size: int
+    encoder: str
+    """Which one is in use, whatever was asked for."""
+    workers: int
+    """Batches or files it works on at the same time."""
+    max_batch_windows: int
+    """Most full windows in one of them, after it was tried out."""
     manner: str = ""
     """What else in the engine's settings a transcript depends on."""
 

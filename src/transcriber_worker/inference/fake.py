@@ -26,7 +26,8 @@ class FakeEngine:
     """
 
     def __init__(self, engine: EngineSettings, clock: Clock, pace: float = 0.0) -> None:
-        self._dispatcher = Dispatcher(engine.concurrency)
+        self._workers = engine.concurrency
+        self._dispatcher = Dispatcher(self._workers)
         self._clock = clock
         self._pace = pace
         self._closing = threading.Event()
@@ -40,6 +41,9 @@ class FakeEngine:
             device="cpu",
             compute_type="none",
             beam_size=1,
+            encoder="none",
+            workers=self._workers,
+            max_batch_windows=1,
         )
 
     def open(self, listener: Listener) -> Hearing:

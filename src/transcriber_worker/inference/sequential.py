@@ -16,7 +16,7 @@ from transcriber_worker.inference.options import (
     checked_tokens,
 )
 from transcriber_worker.inference.whisper import Whisper
-from transcriber_worker.settings import EngineSettings, ModelSettings
+from transcriber_worker.settings import EncoderKind, EngineSettings, ModelSettings
 
 
 class SequentialEngine:
@@ -57,6 +57,9 @@ class SequentialEngine:
             device=self._runtime.device,
             compute_type=whisper.compute_type,
             beam_size=self._runtime.beam_size,
+            encoder=EncoderKind.CTRANSLATE2,
+            workers=self._runtime.workers,
+            max_batch_windows=1,
         )
 
     def open(self, listener: Listener) -> Hearing:

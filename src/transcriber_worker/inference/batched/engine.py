@@ -142,6 +142,9 @@ class BatchedEngine:
             device=self._runtime.device,
             compute_type=model.compute_type,
             beam_size=self._runtime.beam_size,
+            encoder=model.encoder,
+            workers=self._runtime.workers,
+            max_batch_windows=cap.rows(FULL_FRAMES),
             manner=f"{self._settings.window_s:g}s-{self._settings.window_padding}",
         )
 

@@ -6,8 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-BASELINE = "direct"
-"""The contender that all ratios are to."""
+_BASELINE = "direct"
+"""What comes first is what all are held against, unless a user names others."""
 
 
 class Kind(StrEnum):
@@ -38,8 +38,8 @@ class Spec:
     padding: Literal["full", "adaptive"] = "full"
     workers: int | Literal["auto"] = "auto"
     max_batch_windows: int | Literal["auto"] = "auto"
-    encoder: Literal["auto", "ctranslate2", "torch"] = "auto"
-    """Of the batching engine."""
+    encoder: Literal["ctranslate2", "torch"] | None = None
+    """Of the batching engine; None: that of the settings."""
     device: Literal["cpu", "cuda"] | None = None
     compute_type: str | None = None
     """None: those of the settings, as for the device."""
@@ -60,7 +60,7 @@ class Spec:
 SPECS = {
     spec.name: spec
     for spec in (
-        Spec(BASELINE, Kind.DIRECT, "faster-whisper, one file at a time on all cores"),
+        Spec(_BASELINE, Kind.DIRECT, "faster-whisper, one file at a time on all cores"),
         Spec("direct-2", Kind.DIRECT, "faster-whisper, 2 files at once, a model worker each", at_once=2),
         Spec("direct-3", Kind.DIRECT, "faster-whisper, 3 files at once, a model worker each", at_once=3),
         Spec("pipeline", Kind.PIPELINE, "BatchedInferencePipeline, one file at a time, batches of 8"),

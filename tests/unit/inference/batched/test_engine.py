@@ -223,6 +223,14 @@ def test_torch_encodes_where_there_is_room_for_it(
     assert (loading.runtime.torch_bytes is None) == (encoder == "ctranslate2")
 
 
+def test_it_tells_what_became_of_its_settings(gpu: dict[str, Any]) -> None:
+    """Not what was planned before the model was loaded and tried out."""
+    engine = an_engine(Loading(Recorded(fits=3)), **gpu, cuda_streams=2, max_batch_windows=16)
+    info = engine.start()
+    engine.close()
+    assert (info.workers, info.max_batch_windows, info.encoder) == (2, 2, Recorded.encoder)
+
+
 def test_a_model_that_leaves_no_room_for_one_window_is_told_of() -> None:
     with pytest.raises(WorkerBroken, match=r"not even one window fits.*smaller model"):
         warmed_up_with(Recorded(fits=0), max_batch_windows=2)
