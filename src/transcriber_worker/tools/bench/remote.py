@@ -1,6 +1,7 @@
 """A contender in a process of its own, from the outside: started, asked, looked at, ended."""
 
 import json
+import select
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ from transcriber_worker.observability.process_tree import Usage, usage_of
 from transcriber_worker.tools.bench.contenders import Heard, Spec
 
 _STOP_S = 30.0
+_SILENT_S = 3600.0
+"""A GPU whose driver hangs does not come back. Kernels that are compiled when they are first used take minutes."""
+_SILENT_OVER_FILES_S = 12 * 3600.0
+"""Its answer comes when all files are done, of which there may be hours, heard by a CPU."""
 
 
 class ContenderFailed(Exception):
@@ -52,13 +57,14 @@ class Participant(Protocol):
 class RemoteChild:
     """A child process that is asked over a pipe, loaded once this is made.
 
-    `name`: for people; `command`: starts the child, which speaks as child.py does; `log`: where its stderr goes. Raises
-    `ContenderFailed`.
+    `name`: for people; `command`: starts the child, which speaks as child.py does; `log`: where its stderr goes;
+    `silent_s`: how long to wait for an answer before it is ended. Raises `ContenderFailed`.
     """
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path, silent_s: float = _SILENT_S) -> None:
         self._name = name
         self._log = log
+        self.silent_s = silent_s
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as stderr:
             self._child = subprocess.Popen(
@@ -99,6 +105,9 @@ class RemoteChild:
 
     def _receive(self) -> dict[str, Any]:
         assert self._child.stdout is not None  # noqa: S101 - Popen was told so
+        if not select.select([self._child.stdout], [], [], self.silent_s)[0]:
+            self._child.kill()
+            raise ContenderFailed(f"{self._name}: no answer for {self.silent_s:.0f} s; see {self._log.name}")
         line = self._child.stdout.readline()
         if not line.endswith("\n"):
             raise self._gone()
@@ -108,15 +117,15 @@ class RemoteChild:
         return told
 
     def _gone(self) -> ContenderFailed:
-        return ContenderFailed(f"{self._name}: its process ended; see {self._log}")
+        return ContenderFailed(f"{self._name}: its process ended; see {self._log.name}")
 
 
 class RemoteContender(RemoteChild):
     """A `Participant` that is a child process."""
 
-    def __init__(self, spec: Spec, command: Sequence[str], log: Path) -> None:
+    def __init__(self, spec: Spec, command: Sequence[str], log: Path, silent_s: float = _SILENT_OVER_FILES_S) -> None:
         self.spec = spec
-        super().__init__(spec.name, command, log)
+        super().__init__(spec.name, command, log, silent_s)
 
     def hear(self, paths: Sequence[Path], language: str | None) -> Answer:
         told = self.ask({"paths": [str(path) for path in paths], "language": language})

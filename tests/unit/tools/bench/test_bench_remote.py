@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.tools.bench.scripted import a_spec
-from transcriber_worker.tools.bench.remote import ContenderFailed, RemoteContender
+from transcriber_worker.tools.bench.remote import ContenderFailed, RemoteChild, RemoteContender
 
 
 def start(folder: Path, what: str = "reader") -> RemoteContender:
@@ -55,6 +55,22 @@ def test_one_that_can_not_load_says_why(tmp_path: Path) -> None:
 def test_the_death_of_its_process_is_noticed(tmp_path: Path) -> None:
     contender = start(tmp_path)
     for _ in range(2):
-        with pytest.raises(ContenderFailed, match=r"its process ended; see .*reader\.log"):
+        with pytest.raises(ContenderFailed, match=r"its process ended; see reader\.log$"):
             contender.hear(files(tmp_path, "die"), None)
     contender.close()
+
+
+def test_one_that_never_answers_is_ended(tmp_path: Path) -> None:
+    contender = start(tmp_path)
+    contender.silent_s = 0.1
+    with pytest.raises(ContenderFailed, match=r"reader: no answer for 0 s; see reader\.log$"):
+        contender.hear(files(tmp_path, "hang"), None)
+    contender.silent_s = 600.0
+    with pytest.raises(ContenderFailed, match="its process ended"):  # not with what it might have answered later
+        contender.hear(files(tmp_path, "one"), None)
+    contender.close()
+
+
+def test_one_that_never_gets_ready_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(ContenderFailed, match=r"sleeper: no answer for 0 s; see sleeper\.log$"):
+        RemoteChild("sleeper", ["sleep", "600"], tmp_path / "sleeper.log", silent_s=0.1)
