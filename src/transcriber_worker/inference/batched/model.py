@@ -79,6 +79,10 @@ class WhisperBatchModel:
         """What encodes: `ctranslate2` or `torch`."""
         return self._encoder.kind.value
 
+    def release(self) -> None:
+        """Hold back no memory of earlier batches from the next one."""
+        self._encoder.out_of_memory()
+
     def warm_up(self, rows: int) -> None:
         """Decode a batch of a known sentence, as large as batches may get. Raises `WorkerBroken` with what to install
         or set where that fails or no words come out, and `AcceleratorOutOfMemory` where it is too large."""

@@ -1,16 +1,22 @@
 """The GPU alone: batches of windows that wait in memory, by batch size and by how many are decoded at once."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.tools.bench.gpu_watch import GpuUse, GpuWatch, ReadGpu
+from transcriber_worker.tools.bench.measuring import Tell
 from transcriber_worker.tools.bench.remote import ContenderFailed
 
 Encoder = Literal["ctranslate2", "torch"]
 
-Tell = Callable[[str], None]
+_LEAST_BATCHES_TOGETHER = 4
+"""On each of several streams: they begin at the same time, and only after the first batch does one decode while another
+encodes."""
+_MOST_BATCHES = 50
+"""On a stream, in one repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,11 @@ class Outcome:
     """What became of a cell: repeats, or why there are none."""
 
     cell: Cell
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What its process ran on; empty where there was none."""
     repeats: tuple[Repeat, ...] = ()
     gpu: GpuUse | None = None
+    """While it was measured, without the warming up."""
     out_of_memory: str | None = None
     failed: str | None = None
 
@@ -67,17 +76,17 @@ class Effort:
     repeats: int
     """Of each cell, at least one."""
     repeat_s: float
-    """What one of them is to take; it decodes at least one batch on each stream, and a few at most."""
+    """What one of them is to take; it decodes at least one batch, on several streams a few on each."""
 
 
-class Bench(Protocol):
+class CellProcess(Protocol):
     """A process with a model of a `Setup`."""
 
     @property
     def facts(self) -> Mapping[str, str]: ...
 
     def ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Measure a cell; raises `ContenderFailed`."""
+        """Warm up or measure a cell; raises `ContenderFailed`."""
         ...
 
     def close(self) -> None: ...
@@ -94,62 +103,94 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class CellMeters:
     """What cells are measured with."""
 
-    start: Callable[[Setup], Bench]
+    start: Callable[[Setup], CellProcess]
     """Loads a model; raises `ContenderFailed`."""
     read_gpu: ReadGpu
     clock: Clock
     tell: Tell
 
 
-def measure_cells(grid: Grid, room: Room) -> Iterator[tuple[Outcome, Mapping[str, str]]]:
-    """All cells, with what their process ran on. Where a batch does not fit, larger ones on as many streams are not
-    tried; a process that dies is started anew."""
+class _Seat:
+    """Where a setup's process sits: started for the first cell, and anew after it has died."""
+
+    def __init__(self, setup: Setup, start: Callable[[Setup], CellProcess]) -> None:
+        self.setup = setup
+        self._start = start
+        self._inside: CellProcess | None = None
+        self._refused: str | None = None
+
+    def process(self) -> CellProcess:
+        """Raises `ContenderFailed`: where it could not start once, it is not tried again."""
+        if self._refused is not None:
+            raise ContenderFailed(f"not tried: {self._refused}")
+        if self._inside is None:
+            try:
+                self._inside = self._start(self.setup)
+            except ContenderFailed as error:
+                self._refused = str(error)
+                raise
+        return self._inside
+
+    def close(self) -> None:
+        inside, self._inside = self._inside, None
+        if inside is not None:
+            inside.close()
+
+
+def measure_cells(grid: Grid, meters: CellMeters) -> Iterator[Outcome]:
+    """All cells. Where a batch does not fit, larger ones on as many streams are not tried; a process that dies is
+    started anew."""
     for setup in grid.setups:
-        bench: Bench | None = None
-        facts: Mapping[str, str] = {}
-        try:
-            for streams in sorted(grid.streams):
-                too_large: int | None = None
-                for batch in sorted(grid.batches):
-                    cell = Cell(setup, batch, streams)
-                    if too_large is not None:
-                        outcome = Outcome(cell, out_of_memory=f"not tried: {too_large} windows did not fit")
-                    else:
-                        bench, outcome = _measured(cell, bench, grid.effort, room)
-                        facts = bench.facts if bench is not None else facts
-                        too_large = batch if outcome.out_of_memory else None
-                    _say(outcome, room.tell)
-                    yield outcome, facts
-        finally:
-            if bench is not None:
-                bench.close()
+        with closing(_Seat(setup, meters.start)) as seat:
+            for outcome in _one_setup(seat, grid, meters):
+                _say(outcome, meters.tell)
+                yield outcome
 
 
-def _measured(cell: Cell, bench: Bench | None, effort: Effort, room: Room) -> tuple[Bench | None, Outcome]:
-    """And the process to go on with; None where it has to be started anew."""
+def _one_setup(seat: _Seat, grid: Grid, meters: CellMeters) -> Iterator[Outcome]:
+    for streams in sorted(grid.streams):
+        full: Outcome | None = None
+        for batch in sorted(grid.batches):
+            cell = Cell(seat.setup, batch, streams)
+            if full is not None:
+                why = f"not tried: {full.cell.batch} windows did not fit"
+                yield Outcome(cell, full.facts, out_of_memory=why)
+                continue
+            outcome = _measured(cell, seat, grid.effort, meters)
+            full = outcome if outcome.out_of_memory is not None else None
+            yield outcome
+
+
+def _measured(cell: Cell, seat: _Seat, effort: Effort, meters: CellMeters) -> Outcome:
     try:
-        bench = bench or room.start(cell.setup)
+        process = seat.process()
     except ContenderFailed as error:
-        return None, Outcome(cell, failed=str(error))
-    request = {
-        "batch": cell.batch,
-        "streams": cell.streams,
-        "repeats": effort.repeats,
-        "repeat_s": effort.repeat_s,
-    }
-    watch = GpuWatch(room.read_gpu, room.clock)
+        return Outcome(cell, failed=str(error))
+    facts = process.facts
+    shape = {"batch": cell.batch, "streams": cell.streams}
+    watch = GpuWatch(meters.read_gpu, meters.clock)
     try:
+        warm = process.ask({**shape, "warm_up": True})
+        if "out_of_memory" in warm:
+            return Outcome(cell, facts, out_of_memory=str(warm["out_of_memory"]))
+        count = _batches(float(warm["wall_s"]), cell.streams, effort.repeat_s)
         with watch:
-            told = bench.ask(request)
+            told = process.ask({**shape, "repeats": effort.repeats, "count": count})
     except ContenderFailed as error:
-        bench.close()
-        return None, Outcome(cell, failed=str(error))
+        seat.close()
+        return Outcome(cell, facts, failed=str(error))
     if "out_of_memory" in told:
-        return bench, Outcome(cell, gpu=watch.use, out_of_memory=str(told["out_of_memory"]))
-    return bench, Outcome(cell, tuple(Repeat(**one) for one in told["repeats"]), watch.use)
+        return Outcome(cell, facts, gpu=watch.use, out_of_memory=str(told["out_of_memory"]))
+    return Outcome(cell, facts, tuple(Repeat(**one) for one in told["repeats"]), watch.use)
+
+
+def _batches(one_s: float, streams: int, repeat_s: float) -> int:
+    """How many to decode on each stream where one takes `one_s`."""
+    least = _LEAST_BATCHES_TOGETHER if streams > 1 else 1
+    return min(_MOST_BATCHES, max(least, int(repeat_s / one_s)))
 
 
 def _say(outcome: Outcome, tell: Tell) -> None:
@@ -165,5 +206,5 @@ def _say(outcome: Outcome, tell: Tell) -> None:
 
 
 def grid_of(models: Sequence[str], encoders: Sequence[Encoder], beams: Sequence[int]) -> tuple[Setup, ...]:
-    """Every combination, one model after the other."""
-    return tuple(Setup(model, encoder, beam) for model in models for encoder in encoders for beam in beams)
+    """Every combination: encoders, which are compared with each other, one after the other."""
+    return tuple(Setup(model, encoder, beam) for model in models for beam in beams for encoder in encoders)

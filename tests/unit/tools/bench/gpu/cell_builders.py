@@ -30,6 +30,7 @@ def an_outcome(
     failed: str | None = None,
 ) -> Outcome:
     cell = Cell(Setup("random-turbo", encoder, 5), batch, streams)
+    facts = {**ON_CUDA, "encoder": encoder}
     if out_of_memory or failed:
-        return Outcome(cell, gpu=gpu, out_of_memory=out_of_memory, failed=failed)
-    return Outcome(cell, repeats or (a_repeat(),), gpu)
+        return Outcome(cell, facts, gpu=gpu, out_of_memory=out_of_memory, failed=failed)
+    return Outcome(cell, facts, repeats or (a_repeat(),), gpu)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.rows import a_decoded, a_row
-from transcriber_worker.app.bench_cells_child import CellServant
 from transcriber_worker.domain.audio import SAMPLE_RATE_HZ
 from transcriber_worker.domain.clock import SystemClock
 from transcriber_worker.domain.errors import WorkerBroken
@@ -18,12 +18,13 @@ from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.rows import Decoded, Row
 from transcriber_worker.observability.labels import EnginePhase
 from transcriber_worker.observability.metrics import Metrics
+from transcriber_worker.tools.bench.gpu.servant import CellServant
 
 Trouble = Callable[[int], None]
 
 
 class Model:
-    """A `BatchModel` that remembers its batches. `trouble` is told how many rows a batch has."""
+    """A `CellModel` that remembers its batches. `trouble` is told how many rows a batch has."""
 
     def __init__(self, metrics: Metrics, trouble: Trouble = lambda rows: None, meeting: int = 1) -> None:
         self._meter = Meter(metrics, SystemClock())
@@ -31,6 +32,11 @@ class Model:
         self._meeting = threading.Barrier(meeting)
         self.text = "one two three"
         self.batches: list[tuple[int, ...]] = []
+        self.released_before: list[int] = []
+        """Batches until then."""
+
+    def release(self) -> None:
+        self.released_before.append(len(self.batches))
 
     def decode(self, rows: Sequence[Row]) -> list[Decoded]:
         self.batches.append(tuple(int(row.pcm[0]) for row in rows))
@@ -41,9 +47,7 @@ class Model:
 
 
 def numbered(number: int) -> Row:
-    row = a_row()
-    pcm = np.full(SAMPLE_RATE_HZ, number, np.int16)
-    return Row(pcm, row.frames, row.recipe, row.task, row.prompt, row.language, row.choose_language)
+    return replace(a_row(), pcm=np.full(SAMPLE_RATE_HZ, number, np.int16))
 
 
 def a_servant(trouble: Trouble = lambda rows: None, *, meeting: int = 1) -> tuple[CellServant, Model]:
@@ -52,50 +56,72 @@ def a_servant(trouble: Trouble = lambda rows: None, *, meeting: int = 1) -> tupl
     return CellServant(model, [numbered(n) for n in range(5)], metrics, {}), model
 
 
-def asked(batch: int, streams: int = 1) -> dict[str, Any]:
-    return {"batch": batch, "streams": streams, "repeats": 2, "repeat_s": 1e-9}
+def to_measure(batch: int, streams: int = 1, count: int = 1) -> dict[str, Any]:
+    return {"batch": batch, "streams": streams, "repeats": 2, "count": count}
+
+
+def to_warm_up(batch: int, streams: int = 1) -> dict[str, Any]:
+    return {"batch": batch, "streams": streams, "warm_up": True}
 
 
 def test_windows_audio_tokens_and_phases_are_counted() -> None:
     servant, model = a_servant()
-    one, other = servant.answer(asked(batch=3))["repeats"]
+    one, other = servant.answer(to_measure(batch=3))["repeats"]
     assert (one["windows"], one["audio_s"], one["tokens"]) == (3, 3.0, 9)
     assert 0 < one["phases_s"]["decode"] <= one["batch_s"] <= one["wall_s"]
     assert one["phases_s"]["encode"] == 0
     assert (other["windows"], other["tokens"]) == (3, 9)
-    assert set(model.batches) == {(0, 1, 2)}
+    assert model.batches == [(0, 1, 2)] * 2
+
+
+def test_as_many_batches_are_decoded_as_were_asked_for_and_no_more() -> None:
+    servant, model = a_servant()
+    repeats = servant.answer(to_measure(batch=2, streams=2, count=3))["repeats"]
+    assert [one["windows"] for one in repeats] == [12, 12]
+    assert len(model.batches) == 12
+    assert not model.released_before  # which would take time of what is measured
+
+
+def test_what_earlier_cells_hold_is_given_back_before_a_cell_is_warmed_up() -> None:
+    servant, model = a_servant()
+    assert servant.answer(to_warm_up(batch=3))["wall_s"] > 0
+    assert model.released_before == [0]
+    warmed = len(model.batches)
+    servant.answer(to_warm_up(batch=1))
+    assert model.released_before == [0, warmed]
 
 
 def test_more_windows_than_there_are_come_around_again() -> None:
     servant, model = a_servant()
-    servant.answer(asked(batch=7))
+    servant.answer(to_measure(batch=7))
     assert model.batches[0] == (0, 1, 2, 3, 4, 0, 1)
 
 
 def test_streams_decode_at_the_same_time_and_other_windows() -> None:
     servant, model = a_servant(meeting=2)  # whose barrier nobody passes alone
-    repeats = servant.answer(asked(batch=2, streams=2))["repeats"]
+    repeats = servant.answer(to_measure(batch=2, streams=2))["repeats"]
     assert set(model.batches) == {(0, 1), (2, 3)}
     assert repeats[0]["windows"] == 4
 
 
-def test_a_batch_that_does_not_fit_is_told_and_the_next_one_is_decoded() -> None:
+@pytest.mark.parametrize("ask", [to_warm_up, to_measure])
+def test_a_batch_that_does_not_fit_is_told_and_the_next_one_is_decoded(ask: Callable[[int], dict[str, Any]]) -> None:
     def full(rows: int) -> None:
         if rows > 2:
             raise AcceleratorOutOfMemory("CUDA failed with error out of memory")
 
     servant, _ = a_servant(full)
-    assert servant.answer(asked(batch=3)) == {"out_of_memory": "CUDA failed with error out of memory"}
-    assert len(servant.answer(asked(batch=2))["repeats"]) == 2
+    assert servant.answer(ask(3)) == {"out_of_memory": "CUDA failed with error out of memory"}
+    assert "out_of_memory" not in servant.answer(ask(2))
 
 
 def test_a_gpu_that_stays_silent_has_no_figure() -> None:
     servant, model = a_servant()
     model.text = "one"
-    assert len(servant.answer(asked(batch=2))["repeats"]) == 2
+    assert "wall_s" in servant.answer(to_warm_up(batch=2))
     model.text = ""
     with pytest.raises(RuntimeError, match="0 tokens in 2 s of speech: the driver does not fit"):
-        servant.answer(asked(batch=2))
+        servant.answer(to_warm_up(batch=2))
 
 
 def test_anything_else_that_goes_wrong_is_no_figure() -> None:
@@ -104,4 +130,4 @@ def test_anything_else_that_goes_wrong_is_no_figure() -> None:
 
     servant, _ = a_servant(broken)
     with pytest.raises(WorkerBroken):
-        servant.answer(asked(batch=1))
+        servant.answer(to_measure(batch=1))
