@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 from transcriber_worker.cli.arguments import above_zero
 from transcriber_worker.cli.configs import Commands, add_config_option, settings_of
+from transcriber_worker.cli.display import tell
 from transcriber_worker.cli.exits import ExitCode
+from transcriber_worker.cli.findings import keep, trouble
+from transcriber_worker.tools.bench.workloads import CLIPS, LONG_S
 
 if TYPE_CHECKING:
     from transcriber_worker.app.bench import BenchOrder
@@ -52,12 +55,12 @@ def add_commands(commands: Commands) -> None:
     command.add_argument(
         "--long-s",
         type=above_zero(float),
-        default=660.0,
+        default=LONG_S,
         metavar="S",
-        help="length of a long recording that is put together",
+        help="length of a long recording that is put together; default: %(default)g",
     )
     command.add_argument(
-        "--clips", type=above_zero(int), default=24, metavar="N", help="short clips; default: %(default)s"
+        "--clips", type=above_zero(int), default=CLIPS, metavar="N", help="short clips; default: %(default)s"
     )
     command.add_argument("--out", type=Path, default=Path(".bench"), metavar="FOLDER", help="default: %(default)s")
     command.set_defaults(command=_bench)
@@ -74,19 +77,17 @@ def _bench(chosen: argparse.Namespace) -> ExitCode:
     try:
         order = _order(chosen, settings)
         report = run_bench(order, settings, chosen.config, tell)
+        shown = table(report)
+        advised = {_ADVICE: advice(report, order.specs)} if chosen.sweep else {}
+        sys.stdout.write("".join([shown, "\n", *advised.values()]))
+        found = {_REPORT: report.model_dump_json(indent=2) + "\n", _TABLE: shown, _PICTURE: picture(report)}
+        keep(chosen.out, found | advised)
     except (NoRecordings, _UnknownContender) as error:
         tell(str(error))
         return ExitCode.USAGE
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    shown = table(report)
-    (chosen.out / _REPORT).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    (chosen.out / _TABLE).write_text(shown, encoding="utf-8")
-    (chosen.out / _PICTURE).write_text(picture(report), encoding="utf-8")
-    sys.stdout.write(shown + "\n")
-    if chosen.sweep:
-        recommended = advice(report, order.specs)
-        (chosen.out / _ADVICE).write_text(recommended, encoding="utf-8")
-        sys.stdout.write(recommended)
+    except OSError as error:
+        tell(trouble(error, chosen.out))
+        return ExitCode.USAGE
     tell(f"{chosen.out}: {_REPORT}, {_TABLE}, {_PICTURE}")
     return ExitCode.JOB_FAILED if report.failed else ExitCode.OK
 
@@ -129,9 +130,3 @@ def _specs(names: list[str] | None) -> "tuple[Spec, ...]":
     if unknown:
         raise _UnknownContender(f"no such contender: {', '.join(unknown)}; there are: {', '.join(SPECS)}")
     return tuple(SPECS[name] for name in dict.fromkeys(names or SPECS))
-
-
-def tell(line: str) -> None:
-    """A line for whoever waits."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

@@ -18,6 +18,12 @@ _WIDTH = 200
 Seen = Iterable[tuple[Submitted, JobRecord | None]]
 
 
+def tell(line: str) -> None:
+    """A line for whoever waits."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 def wait_and_show(
     records: JobRecords, submitted: Sequence[Submitted], clock: Clock, give_up: Callable[[], bool] = lambda: False
 ) -> int:

@@ -100,3 +100,12 @@ def test_without_recordings_nothing_is_fetched_or_started(terminal: Terminal) ->
     assert (
         answer.err == "there are no recordings at demo/recordings: name a recording or a folder of them with --audio\n"
     )
+
+
+def test_a_folder_that_can_not_be_made_is_told_and_the_table_shown(
+    terminal: Terminal, orders: Orders, tmp_path: Path
+) -> None:
+    (tmp_path / "found").write_text("not a folder")
+    answer = terminal.call("bench", "--out", tmp_path / "found")
+    assert (answer.code, answer.err) == (ExitCode.USAGE, f"{tmp_path / 'found'}: File exists\n")
+    assert "| batched" in answer.out
