@@ -2,25 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from xml.sax.saxutils import escape
 
 from transcriber_worker.tools.bench.report import Report, Row
+from transcriber_worker.tools.bench.svg import BAR, STEP, WIDTH, bar, document, text
 
-_WIDTH = 860
 _NAMES = 110
 _VALUES = 200
-_BAR = 18
-_STEP = 26
 _STYLE = """
-  text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328; }
-  .title { font-size: 17px; font-weight: 600; } .group { font-weight: 600; }
-  .note { font-size: 12px; fill: #59636e; }
-  .paper { fill: #ffffff; } .ours { fill: #4493f8; } .other { fill: #afb8c1; }
   .one { stroke: #59636e; stroke-dasharray: 3 3; } .range { stroke: #1f2328; stroke-width: 1.5; }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3; } .note { fill: #9198a1; } .paper { fill: #0d1117; } .other { fill: #59636e; }
-    .one { stroke: #9198a1; } .range { stroke: #e6edf3; }
-  }
+  @media (prefers-color-scheme: dark) { .one { stroke: #9198a1; } .range { stroke: #e6edf3; } }
 """
 _OURS = ("sequential", "batched", "adaptive")
 
@@ -32,21 +22,12 @@ def picture(report: Report) -> str:
     shapes: list[str] = []
     y = 82
     for (workload, beam), rows in groupby(report.rows, key=lambda row: (row.workload, row.beam_size)):
-        shapes.append(_text(16, y, f"{workload}, beam {beam}", "group"))
+        shapes.append(text(16, y, f"{workload}, beam {beam}", "group"))
         group = list(rows)
-        shapes += _bars(group, report, y + 12, (_WIDTH - _NAMES - _VALUES) / max(most, 1.0))
-        y += 12 + _STEP * len(group) + 34
+        shapes += _bars(group, report, y + 12, (WIDTH - _NAMES - _VALUES) / max(most, 1.0))
+        y += 12 + STEP * len(group) + 34
     title = f"Times as fast as {report.baseline} (wall clock)"
-    head = [
-        f'<rect class="paper" width="{_WIDTH}" height="{y}"/>',
-        _text(16, 28, title, "title"),
-        _text(16, 48, _where(report), "note"),
-    ]
-    body = "\n".join([*head, *shapes])
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" role="img" aria-label="{escape(title)}">\n'
-        f"<style>{_STYLE}</style>\n{body}\n</svg>\n"
-    )
+    return document(title, _where(report), shapes, y, _STYLE)
 
 
 def _where(report: Report) -> str:
@@ -56,28 +37,22 @@ def _where(report: Report) -> str:
 
 def _bars(rows: Sequence[Row], report: Report, top: int, per_one: float) -> Iterator[str]:
     for number, row in enumerate(rows):
-        y = top + number * _STEP
-        yield _text(_NAMES - 8, y + 14, row.contender, anchor="end")
+        y = top + number * STEP
+        yield text(_NAMES - 8, y + 14, row.contender, anchor="end")
         if not _shown(row, report):
-            yield _text(_NAMES + 6, y + 14, "failed" if row.failed else "the baseline failed", "note")
+            yield text(_NAMES + 6, y + 14, "failed" if row.failed else "the baseline failed", "note")
             continue
         ratio = row.ratios[report.baseline]
         least, median, most = (_NAMES + per_one * v for v in (ratio.wall.least, ratio.wall.median, ratio.wall.most))
-        kind = "ours" if row.contender.startswith(_OURS) else "other"
-        yield f'<rect class="{kind}" x="{_NAMES}" y="{y}" width="{median - _NAMES:.1f}" height="{_BAR}" rx="2"/>'
-        middle = y + _BAR / 2
+        yield bar(_NAMES, y, median - _NAMES, ours=row.contender.startswith(_OURS))
+        middle = y + BAR / 2
         yield f'<line class="range" x1="{least:.1f}" x2="{most:.1f}" y1="{middle}" y2="{middle}"/>'
-        yield _text(max(most, median) + 8, y + 14, f"{ratio.wall.median:.2f}", "group")
+        yield text(max(most, median) + 8, y + 14, f"{ratio.wall.median:.2f}", "group")
         error = f", WER {100 * row.words.wer:.1f} %" if row.words else ""
-        yield _text(max(most, median) + 44, y + 14, f"CPU {ratio.cpu.median:.2f}{error}", "note")
+        yield text(max(most, median) + 44, y + 14, f"CPU {ratio.cpu.median:.2f}{error}", "note")
     one = _NAMES + per_one
-    yield f'<line class="one" x1="{one:.1f}" x2="{one:.1f}" y1="{top - 4}" y2="{top + _STEP * len(rows)}"/>'
+    yield f'<line class="one" x1="{one:.1f}" x2="{one:.1f}" y1="{top - 4}" y2="{top + STEP * len(rows)}"/>'
 
 
 def _shown(row: Row, report: Report) -> bool:
     return report.baseline in row.ratios
-
-
-def _text(x: float, y: float, text: str, style: str = "", anchor: str = "start") -> str:
-    klass = f' class="{style}"' if style else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{klass}>{escape(text)}</text>'

@@ -4,27 +4,20 @@ Plain SVG, for light and dark."""
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from math import log2
-from xml.sax.saxutils import escape
 
 from transcriber_worker.tools.bench.gpu.report import CellFacts, GpuReport
 from transcriber_worker.tools.bench.report import Report, Row
+from transcriber_worker.tools.bench.svg import STEP, WIDTH, bar, document, text
 
-_WIDTH = 860
 _LEFT, _RIGHT = 70, 250
 _PLOT = 200
-_BAR, _STEP, _NAMES = 18, 26, 160
+_NAMES = 160
 _COLOURS = {"ctranslate2": "#d4853a", "torch": "#4493f8"}
 _DASHES = {1: "2 4", 2: "7 4"}
 """By streams; three are drawn without gaps."""
 _STYLE = """
-  text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328; }
-  .title { font-size: 17px; font-weight: 600; } .group { font-weight: 600; }
-  .note { font-size: 12px; fill: #59636e; } .paper { fill: #ffffff; } .ours { fill: #4493f8; } .other { fill: #afb8c1; }
   .axis { stroke: #d1d9e0; } .line { fill: none; stroke-width: 2; }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #e6edf3; } .note { fill: #9198a1; } .paper { fill: #0d1117; } .other { fill: #59636e; }
-    .axis { stroke: #3d444d; }
-  }
+  @media (prefers-color-scheme: dark) { .axis { stroke: #3d444d; } }
 """
 
 
@@ -33,48 +26,39 @@ def picture(report: GpuReport) -> str:
     shapes: list[str] = []
     y = 78
     for (model, beam), cells in groupby(report.cells, key=lambda cell: (cell.model, cell.beam_size)):
-        shapes.append(_text(16, y, f"the GPU alone: {model}, beam {beam}; times real time by windows a batch", "group"))
+        shapes.append(text(16, y, f"the GPU alone: {model}, beam {beam}; times real time by windows a batch", "group"))
         shapes += _lines(list(cells), y + 16)
         y += 16 + _PLOT + 50
     for files in report.files:
         for beam, rows in groupby(files.report.rows, key=lambda row: row.beam_size):
             group = list(rows)
             title = f"from files to words: {files.report.model.name}, beam {beam}; times real time"
-            shapes.append(_text(16, y, title, "group"))
+            shapes.append(text(16, y, title, "group"))
             shapes += _bars(files.report, group, y + 12)
-            y += 12 + _STEP * len(group) + 34
+            y += 12 + STEP * len(group) + 34
     title = "GPU benchmark" + (": a DRY RUN on the CPU, which says nothing of any GPU" if report.dry_run else "")
     where = ", ".join(report.machine.gpus) or f"{report.machine.cpu}, {report.machine.cores} cores"
-    head = [
-        f'<rect class="paper" width="{_WIDTH}" height="{y}"/>',
-        _text(16, 28, title, "title"),
-        _text(16, 48, f"{where}; random weights", "note"),
-    ]
-    body = "\n".join([*head, *shapes])
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" role="img" aria-label="{escape(title)}">\n'
-        f"<style>{_STYLE}</style>\n{body}\n</svg>\n"
-    )
+    return document(title, f"{where}; random weights", shapes, y, _STYLE)
 
 
 def _lines(cells: Sequence[CellFacts], top: int) -> Iterator[str]:
-    shown = [(cell, cell.times_real_time.median) for cell in cells if cell.times_real_time is not None]
+    shown = [(cell, cell.times_real_time.median) for cell in cells if cell.times_real_time and _as_named(cell)]
     most = max((speed for _, speed in shown), default=1.0)
     batches = sorted({cell.batch for cell in cells})
     first, last = log2(batches[0]), log2(batches[-1])
 
     def x(batch: int) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * ((log2(batch) - first) / (last - first) if last > first else 0.5)
+        return _LEFT + (WIDTH - _LEFT - _RIGHT) * ((log2(batch) - first) / (last - first) if last > first else 0.5)
 
     def y(speed: float) -> float:
         return top + _PLOT * (1 - speed / most)
 
     for part in (0.0, 0.5, 1.0):
         level = y(part * most)
-        yield f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{level:.1f}" y2="{level:.1f}"/>'
-        yield _text(_LEFT - 8, level + 4, f"{part * most:.0f}", "note", "end")
+        yield f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{level:.1f}" y2="{level:.1f}"/>'
+        yield text(_LEFT - 8, level + 4, f"{part * most:.0f}", "note", "end")
     for batch in batches:
-        yield _text(x(batch), top + _PLOT + 18, str(batch), "note", "middle")
+        yield text(x(batch), top + _PLOT + 18, str(batch), "note", "middle")
     kinds = sorted({(cell.encoder, cell.streams) for cell, _ in shown})
     for number, (encoder, streams) in enumerate(kinds):
         points = [(c.batch, speed) for c, speed in shown if (c.encoder, c.streams) == (encoder, streams)]
@@ -86,29 +70,28 @@ def _lines(cells: Sequence[CellFacts], top: int) -> Iterator[str]:
             for batch, speed in points
         )
         key = top + 8 + 20 * number
-        left = _WIDTH - _RIGHT + 20
+        left = WIDTH - _RIGHT + 20
         yield f'<line class="line" {style} x1="{left}" x2="{left + 30}" y1="{key}" y2="{key}"/>'
         plural = "streams" if streams > 1 else "stream"
-        yield _text(left + 38, key + 4, f"{encoder}, {streams} {plural}", "note")
+        yield text(left + 38, key + 4, f"{encoder}, {streams} {plural}", "note")
+
+
+def _as_named(cell: CellFacts) -> bool:
+    """Whether the encoder was the one that was asked for."""
+    return cell.facts.get("encoder", cell.encoder) == cell.encoder
 
 
 def _bars(report: Report, rows: Sequence[Row], top: int) -> Iterator[str]:
     most = max((row.times_real_time or 0.0 for row in rows), default=1.0) or 1.0
     for number, row in enumerate(rows):
-        y = top + number * _STEP
-        yield _text(_NAMES - 8, y + 14, row.contender, anchor="end")
+        y = top + number * STEP
+        yield text(_NAMES - 8, y + 14, row.contender, anchor="end")
         if row.times_real_time is None:
-            yield _text(_NAMES + 6, y + 14, "failed", "note")
+            yield text(_NAMES + 6, y + 14, "failed", "note")
             continue
-        width = (_WIDTH - _NAMES - _RIGHT) * row.times_real_time / most
-        kind = "ours" if row.contender.startswith("batched") else "other"
-        yield f'<rect class="{kind}" x="{_NAMES}" y="{y}" width="{width:.1f}" height="{_BAR}" rx="2"/>'
-        yield _text(_NAMES + width + 8, y + 14, f"{row.times_real_time:.1f}", "group")
+        width = (WIDTH - _NAMES - _RIGHT) * row.times_real_time / most
+        yield bar(_NAMES, y, width, ours=row.contender.startswith("batched"))
+        yield text(_NAMES + width + 8, y + 14, f"{row.times_real_time:.1f}", "group")
         ratio = row.ratios.get(report.baseline)
         beside = f"{ratio.wall.median:.2f} x {report.baseline}" if ratio else ""
-        yield _text(_NAMES + width + 70, y + 14, beside, "note")
-
-
-def _text(x: float, y: float, text: str, style: str = "", anchor: str = "start") -> str:
-    klass = f' class="{style}"' if style else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{klass}>{escape(text)}</text>'
+        yield text(_NAMES + width + 70, y + 14, beside, "note")
