@@ -67,7 +67,7 @@ def test_a_dry_run_is_small_and_what_is_asked_for_comes_first(terminal: Terminal
     (order,) = runs.orders
     assert (order.dry_run, order.models, order.files) == (True, ("tiny",), 2)
     assert (order.batches, order.rounds) == ((2, 4), 5)
-    assert order.parts == {"cells"}
+    assert order.parts == frozenset({"cells"})
 
 
 def test_a_failure_is_the_exit_code(terminal: Terminal, runs: Runs, tmp_path: Path) -> None:
