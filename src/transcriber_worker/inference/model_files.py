@@ -69,6 +69,17 @@ def resolve(settings: ModelSettings, progress: Progress, sources: Mapping[str, F
     return ModelFiles(settings.name, wanted.folder, wanted.digests[WEIGHTS].lower(), model.translates)
 
 
+def all_but_weights(settings: ModelSettings, progress: Progress, sources: Mapping[str, Fetch] = SOURCES) -> Path:
+    """The directory of a model known by name, verified but for its weights, which nobody wants and need not be there.
+    Raises `WorkerBroken` as `resolve` does; what is missing altogether is fetched as a whole."""
+    wanted = _Wanted(settings, CATALOGUE[settings.name], progress)
+    if not wanted.folder.is_dir():
+        return resolve(settings, progress, sources).path
+    small = {name: digest for name, digest in wanted.digests.items() if name != WEIGHTS}
+    _verify(wanted.folder, small, progress, f"remove {wanted.folder} to fetch it again")
+    return wanted.folder
+
+
 def _directory(settings: ModelSettings, progress: Progress) -> ModelFiles:
     folder = Path(settings.name)
     if not folder.is_dir():

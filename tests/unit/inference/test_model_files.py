@@ -9,7 +9,7 @@ from tests.speech import PROJECT
 from transcriber_worker.domain.errors import WorkerBroken
 from transcriber_worker.inference import model_files
 from transcriber_worker.inference.model_catalogue import CATALOGUE, WEIGHTS, NamedModel
-from transcriber_worker.inference.model_files import resolve
+from transcriber_worker.inference.model_files import all_but_weights, resolve
 from transcriber_worker.inference.model_sources import Fetch, SourceFailed
 from transcriber_worker.settings import ModelSettings
 
@@ -89,6 +89,15 @@ def test_a_cached_file_that_changed_or_vanished_is_noticed_at_every_start(settin
     path.unlink()
     with pytest.raises(WorkerBroken, match=r"can't be read.*remove .*toy to fetch it again"):
         resolve(settings, print, {"hub": working})
+
+
+def test_all_but_the_weights_is_verified_where_they_are_not_wanted(settings: ModelSettings) -> None:
+    folder = all_but_weights(settings, print, {"hub": working})
+    (folder / "model.bin").unlink()
+    assert all_but_weights(settings, print, {}) == folder
+    (folder / "config.json").write_bytes(b"{1}")
+    with pytest.raises(WorkerBroken, match=r"config\.json has the SHA-256"):
+        all_but_weights(settings, print, {})
 
 
 def test_a_digest_in_the_settings_goes_before_the_known_one(settings: ModelSettings) -> None:
