@@ -5,15 +5,16 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from transcriber_worker.app.worker import make_media
 from transcriber_worker.domain.clock import SystemClock
-from transcriber_worker.observability.gpu_reading import gpu_reader
-from transcriber_worker.observability.process_tree import gpu_names, machine_load
+from transcriber_worker.observability.gpu_reading import gpu_driver, gpu_names, gpu_reader
+from transcriber_worker.observability.process_tree import machine_load
 from transcriber_worker.settings import Settings
 from transcriber_worker.tools.bench.contenders import Spec
 from transcriber_worker.tools.bench.measuring import Meters, Tell
@@ -53,10 +54,12 @@ def run_bench(order: BenchOrder, settings: Settings, config_file: Path | None, t
     recordings_at(order.audio)  # before a model is fetched for nothing
     model = resolve(settings.model, tell)
     where = Circumstances(machine_facts(), ModelFacts(name=model.name, sha256=model.sha256), package_versions())
-    workloads = _workloads(order, settings)
+    sizes = {"long_s": order.long_s, "clips": order.clips}
+    workloads = make_workloads(settings, order.audio, order.out / "audio", order.loads, **sizes)
     programme = Programme(order.specs, workloads, order.beams, order.rounds, order.one_at_a_time)
     start = partial(start_contender, config_file, None, order.out / "logs")
-    return run(programme, where, start, Meters(machine_load, SystemClock(), gpu_reader()), tell)
+    *_, report = run(programme, where, start, Meters(machine_load, SystemClock(), gpu_reader()), tell)
+    return report
 
 
 def machine_facts() -> MachineFacts:
@@ -71,13 +74,14 @@ def machine_facts() -> MachineFacts:
     )
 
 
-def _workloads(order: BenchOrder, settings: Settings) -> tuple[Workload, ...]:
-    """Made with the worker's own reader, which is ended before anything is measured."""
-    with ExitStack() as stack:
-        media = make_media(settings, Machine.this(), SystemClock())
-        stack.callback(media.close)
-        workshop = Workshop(media, order.audio, order.out / "audio", long_s=order.long_s, clips=order.clips)
-        return tuple(workshop.make(load) for load in order.loads)
+def make_workloads(
+    settings: Settings, place: Path, folder: Path, loads: Sequence[Load], **sizes: Any
+) -> tuple[Workload, ...]:
+    """Made with the worker's own reader, which is ended before anything is measured. `sizes`: as `Workshop` takes
+    them."""
+    with closing(make_media(settings, Machine.this(), SystemClock())) as media:
+        workshop = Workshop(media, place, folder, **sizes)
+        return tuple(workshop.make(load) for load in loads)
 
 
 def start_contender(
@@ -90,8 +94,12 @@ def start_contender(
 
 
 def package_versions() -> dict[str, str]:
-    """Of Python and of the packages that do the work."""
-    return {"Python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+    """Of Python, of the packages that do the work, and of NVIDIA's driver; torch and a driver need not be there."""
+    versions = {"Python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+    with suppress(importlib.metadata.PackageNotFoundError):
+        versions["torch"] = importlib.metadata.version("torch")
+    driver = gpu_driver()
+    return versions | ({"NVIDIA driver": driver} if driver else {})
 
 
 def _cpu() -> str:

@@ -1,31 +1,22 @@
 """`bench-gpu`, put together: random models, processes that decode batches, contenders that transcribe files."""
 
-import importlib.metadata
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from transcriber_worker import __version__
-from transcriber_worker.app.bench import machine_facts, package_versions, start_contender
-from transcriber_worker.app.worker import make_media
+from transcriber_worker.app.bench import machine_facts, make_workloads, package_versions, start_contender
 from transcriber_worker.domain.clock import SystemClock
+from transcriber_worker.domain.errors import WorkerBroken
 from transcriber_worker.observability.gpu_reading import gpu_reader
-from transcriber_worker.observability.process_tree import gpu_driver, machine_load
+from transcriber_worker.observability.process_tree import machine_load
 from transcriber_worker.settings import Settings
-from transcriber_worker.tools.bench.contenders import Spec
-from transcriber_worker.tools.bench.gpu.cells import Effort, Encoder, Grid, Room, Setup, grid_of, measure_cells
-from transcriber_worker.tools.bench.gpu.contenders import (
-    CRAMPED,
-    HELD_AGAINST,
-    REFERENCE,
-    correctness_specs,
-    files_specs,
-)
+from transcriber_worker.tools.bench.gpu.cells import CellMeters, Effort, Encoder, Grid, Setup, grid_of, measure_cells
+from transcriber_worker.tools.bench.gpu.contenders import PIPELINES, correctness_specs, files_specs
 from transcriber_worker.tools.bench.gpu.figures import bounds_of, cell_facts, correctness_of
 from transcriber_worker.tools.bench.gpu.report import (
     CellFacts,
@@ -36,16 +27,22 @@ from transcriber_worker.tools.bench.gpu.report import (
 )
 from transcriber_worker.tools.bench.measuring import Meters, Tell
 from transcriber_worker.tools.bench.programme import Circumstances, Programme, run
-from transcriber_worker.tools.bench.recordings import recordings_at
+from transcriber_worker.tools.bench.recordings import NoRecordings, recordings_at
 from transcriber_worker.tools.bench.remote import RemoteChild
 from transcriber_worker.tools.bench.report import MachineFacts, ModelFacts, Report
-from transcriber_worker.tools.bench.workloads import BACKLOG, LONG_S, Load, Workload, Workshop
-from transcriber_worker.tools.limits import Machine, on_gpu
+from transcriber_worker.tools.bench.workloads import Load, Workload
 
 Keep = Callable[[GpuReport], None]
 
+_PARTS = frozenset(("cells", "files", "correctness"))
 _VOCABULARY_OF = "base"
 """Whose words the random models write; with its own weights it shows that a device hears what the CPU hears."""
+_ON_THE_CPU: dict[str, str | None] = {"device": "cpu", "compute_type": "float32"}
+_READ = 6
+"""Files that windows are taken from for batches: more than a hundred, unless files are shorter than by default."""
+_TIMES = 4
+"""Correctness is checked with so many of each recording, so that there are enough windows for large batches."""
+_IN_A_DRY_RUN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +55,16 @@ class GpuBenchOrder:
     """Where models, made audio and logs go."""
     models: tuple[str, ...]
     """Names of shapes."""
-    parts: frozenset[str]
-    """Of `cells`, `files` and `correctness`."""
+    parts: frozenset[str] | None
+    """Of `cells`, `files` and `correctness`; None: all that these recordings allow."""
     beams: tuple[int, ...]
     batches: tuple[int, ...]
     streams: tuple[int, ...]
     effort: Effort
     rounds: int
-    files: int = BACKLOG
-    long_s: float = LONG_S
-    dry_run: bool = False
+    files: int
+    long_s: float
+    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +72,18 @@ class _Place:
     """What all parts of a run share."""
 
     order: GpuBenchOrder
+    parts: frozenset[str]
     settings: Settings
     config_file: Path | None
     tell: Tell
     machine: MachineFacts
-    torch: bool
-    """Whether it is installed."""
     versions: dict[str, str]
     clock: SystemClock = field(default_factory=SystemClock)
 
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What is given to whom."""
-
-    backlog: Workload
-    known: Workload
+    @property
+    def torch(self) -> bool:
+        """Whether it is installed."""
+        return "torch" in self.versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +99,19 @@ def run_bench_gpu(
     order: GpuBenchOrder, settings: Settings, config_file: Path | None, tell: Tell, keep: Keep
 ) -> GpuReport:
     """Make models and files, measure; `keep` is told of all that was found so far, again and again. Raises
-    `NoRecordings`, `WorkerBroken` where the small real model is missing, and what the media reader raises."""
-    from transcriber_worker.inference.model_files import resolve
-
-    recordings_at(order.audio)
+    `NoRecordings`, `WorkerBroken` where there is no GPU or no small real model, what the media reader raises, and
+    `OSError` and `ValueError` where a random model can't be made."""
+    parts = _parts_of(order, tell)
+    if not order.dry_run:
+        _look_for_gpu(settings)
     changes = _ON_THE_CPU if order.dry_run else {}
     settings = settings.model_copy(update={"model": settings.model.model_copy(update=changes)})
-    torch = _version("torch")
-    if torch is None:
+    place = _Place(order, parts, settings, config_file, tell, machine_facts(), package_versions())
+    if not place.torch:
         tell("torch is not installed: its encoder is left out (pip install 'transcriber-worker[torch-encoder]')")
-    place = _Place(order, settings, config_file, tell, machine_facts(), torch is not None, _versions(torch))
-    real = resolve(settings.model.model_copy(update={"name": _VOCABULARY_OF, "sha256": None}), tell)
-    small = _Model(ModelFacts(name=real.name, sha256=real.sha256), {"name": _VOCABULARY_OF, "sha256": None, **changes})
-    models, named = _made(order, real.path, changes, tell)
-    empty = GpuReport(
+    small = _small_model(place) if "correctness" in parts else None
+    models, named = _made(place) if parts - {"correctness"} else ([], ())
+    found = empty = GpuReport(
         made_at=datetime.fromtimestamp(round(place.clock.now()), UTC),
         worker=__version__,
         versions=place.versions,
@@ -131,23 +123,62 @@ def run_bench_gpu(
         files=(),
         correctness=None,
     )
-    found = empty
-    for found in _parts(empty, place, models, small):
+    for found in _measured(empty, place, models, small):
         keep(found)
     return found
 
 
-def _made(
-    order: GpuBenchOrder, vocabulary_of: Path, changes: dict[str, str | None], tell: Tell
-) -> tuple[list[_Model], tuple[RandomModelFacts, ...]]:
-    """The random models, and what the report says of them. `changes`: of the settings' fields."""
+def _parts_of(order: GpuBenchOrder, tell: Tell) -> frozenset[str]:
+    """What to measure; raises `NoRecordings` where that can't be done."""
+    known = any(one.text and not one.damaged for one in recordings_at(order.audio))
+    parts = order.parts or _PARTS
+    if known or "correctness" not in parts:
+        return parts
+    missing = f"{order.audio}: no recording's text is known, so that correctness can't be checked"
+    if order.parts is not None:
+        raise NoRecordings(f"{missing}; leave it out with --parts cells files, or put a manifest.json beside them")
+    tell(f"{missing}: it is left out")
+    return parts - {"correctness"}
+
+
+def _look_for_gpu(settings: Settings) -> None:
+    """Raise `WorkerBroken` where the CPU would be measured and called a GPU."""
+    from transcriber_worker.inference.loading import pick_device
+
+    if settings.model.device == "cpu" or pick_device("auto", "auto")[0] != "cuda":
+        why = "model.device is cpu" if settings.model.device == "cpu" else "CTranslate2 finds none"
+        raise WorkerBroken(
+            f"there is no GPU to measure: {why}. nvidia-smi and docs/operations.md, A lost GPU, help to find out; "
+            "with --dry-run the CPU shows whether everything runs"
+        )
+
+
+def _small_model(place: _Place) -> _Model:
+    from transcriber_worker.inference.model_files import resolve
+
+    fields = _vocabulary_fields()
+    real = resolve(place.settings.model.model_copy(update=fields), place.tell)
+    changes = _ON_THE_CPU if place.order.dry_run else {}
+    return _Model(ModelFacts(name=real.name, sha256=real.sha256), {**fields, **changes})
+
+
+def _vocabulary_fields() -> dict[str, str | None]:
+    return {"name": _VOCABULARY_OF, "sha256": None}
+
+
+def _made(place: _Place) -> tuple[list[_Model], tuple[RandomModelFacts, ...]]:
+    """The random models, and what the report says of them."""
+    from transcriber_worker.inference.model_files import all_but_weights
     from transcriber_worker.inference.random_model.making import random_model
     from transcriber_worker.inference.random_model.shapes import SHAPES
 
+    order = place.order
+    vocabulary = all_but_weights(place.settings.model.model_copy(update=_vocabulary_fields()), place.tell)
+    changes = _ON_THE_CPU if order.dry_run else {}
     models, named = [], []
     for shape in (SHAPES[name] for name in order.models):
-        tell(f"{shape.name}: made once, of random weights")
-        made = random_model(shape, order.out.absolute() / "models", vocabulary_of)
+        place.tell(f"{shape.name}: made once, of random weights")
+        made = random_model(shape, order.out.absolute() / "models", vocabulary)
         facts = ModelFacts(name=made.name, sha256=made.sha256)
         models.append(_Model(facts, {"name": str(made.path), "sha256": made.sha256, **changes}))
         sizes = {"encoder_layers": shape.encoder_layers, "decoder_layers": shape.decoder_layers, "width": shape.width}
@@ -155,44 +186,39 @@ def _made(
     return models, tuple(named)
 
 
-_ON_THE_CPU: dict[str, str | None] = {"device": "cpu", "compute_type": "float32"}
-
-
-def _parts(report: GpuReport, place: _Place, models: Sequence[_Model], small: _Model) -> Iterator[GpuReport]:
+def _measured(report: GpuReport, place: _Place, models: Sequence[_Model], small: _Model | None) -> Iterator[GpuReport]:
     """The report as it grows. What tells whether all is as it should be comes first."""
-    parts, work = place.order.parts, _work(place.order, place.settings)
-    if "correctness" in parts:
-        report = report.model_copy(update={"correctness": _correctness(place, small, work)})
-        yield report
-    if "cells" in parts:
-        for cell in _cells(place, models, work):
-            # Under each other what is compared with each other.
-            cells = sorted([*report.cells, cell], key=lambda one: (_place_of(models, one.model), one.beam_size))
-            report = report.model_copy(update={"cells": tuple(cells)})
+    if small is not None:
+        for correctness in _correctness(place, small):
+            report = report.model_copy(update={"correctness": correctness})
             yield report
-    if "files" in parts:
+    if not models:
+        return
+    backlog = _workload(place, Load.BACKLOG)
+    if "cells" in place.parts:
+        for cell in _cells(place, models, backlog):
+            report = report.model_copy(update={"cells": (*report.cells, cell)})
+            yield report
+    if "files" in place.parts:
         for model in models:
-            report = report.model_copy(update={"files": (*report.files, _files(place, model, work))})
-            yield report
+            before = report.files
+            for files in _files(place, model, backlog):
+                report = report.model_copy(update={"files": (*before, files)})
+                yield report
 
 
-def _place_of(models: Sequence[_Model], name: str) -> int:
-    return [model.facts.name for model in models].index(name)
+def _workload(place: _Place, load: Load) -> Workload:
+    order = place.order
+    sizes = {"long_s": order.long_s, "backlog": order.files}
+    (made,) = make_workloads(place.settings, order.audio, order.out / "audio", (load,), **sizes)
+    return made
 
 
-def _work(order: GpuBenchOrder, settings: Settings) -> _Work:
-    with ExitStack() as stack:
-        media = make_media(settings, Machine.this(), SystemClock())
-        stack.callback(media.close)
-        workshop = Workshop(media, order.audio, order.out / "audio", long_s=order.long_s, backlog=order.files)
-        return _Work(workshop.make(Load.BACKLOG), workshop.make(Load.FOLDER))
-
-
-def _cells(place: _Place, models: Sequence[_Model], work: _Work) -> Iterator[CellFacts]:
+def _cells(place: _Place, models: Sequence[_Model], backlog: Workload) -> Iterator[CellFacts]:
     order = place.order
     encoders: list[Encoder] = ["ctranslate2", "torch"] if place.torch else ["ctranslate2"]
     fields = {model.facts.name: model.fields for model in models}
-    audio = [str(item.path) for item in work.backlog.items[:_READ]]
+    audio = [str(item.path) for item in backlog.items[:_READ]]
 
     def start(setup: Setup) -> RemoteChild:
         told = {
@@ -209,58 +235,37 @@ def _cells(place: _Place, models: Sequence[_Model], work: _Work) -> Iterator[Cel
 
     setups = grid_of(list(fields), encoders, order.beams)
     grid = Grid(setups, order.batches, order.streams, order.effort)
-    room = Room(start, gpu_reader(), place.clock, place.tell)
-    for outcome, facts in measure_cells(grid, room):
-        yield cell_facts(outcome, facts)
+    meters = CellMeters(start, gpu_reader(), place.clock, place.tell)
+    yield from map(cell_facts, measure_cells(grid, meters))
 
 
-def _files(place: _Place, model: _Model, work: _Work) -> FilesFacts:
+def _files(place: _Place, model: _Model, backlog: Workload) -> Iterator[FilesFacts]:
+    """After each round."""
     order = place.order
     specs = files_specs(torch=place.torch, dry_run=order.dry_run)
-    report = _transcribed(place, model, specs, work.backlog, HELD_AGAINST)
-    return FilesFacts(report=report, bounds=bounds_of(report))
+    for report in _transcribed(place, model, Programme(specs, (backlog,), order.beams, order.rounds)):
+        yield FilesFacts(report=report, bounds=bounds_of(report))
 
 
-def _correctness(place: _Place, model: _Model, work: _Work) -> CorrectnessFacts:
-    cuda = on_gpu(place.settings, Machine.this())
-    known = [item for item in work.known.items if item.text is not None]
-    if place.order.dry_run:
+def _correctness(place: _Place, model: _Model) -> Iterator[CorrectnessFacts]:
+    """With the widest beam, which is where memory runs out first; once, since it is not about time."""
+    order = place.order
+    workload = _workload(place, Load.FOLDER)
+    known = [item for item in workload.items if item.text is not None]
+    if order.dry_run:
         known = sorted(known, key=lambda item: item.audio_s)[:_IN_A_DRY_RUN]
     else:
         known *= _TIMES
-    once = replace(place, order=replace(place.order, rounds=1, beams=place.order.beams[-1:]))
-    specs = correctness_specs(torch=place.torch, cuda=cuda)
-    workload = replace(work.known, name="known texts", items=tuple(known))
-    report = _transcribed(once, model, specs, workload, REFERENCE)
-    return correctness_of(report, REFERENCE, CRAMPED if cuda else None)
+    workload = replace(workload, name="known texts", items=tuple(known))
+    specs = correctness_specs(torch=place.torch, cuda=not order.dry_run)
+    for report in _transcribed(place, model, Programme(specs, (workload,), (max(order.beams),), 1)):
+        yield correctness_of(report)
 
 
-def _transcribed(
-    place: _Place, model: _Model, specs: tuple[Spec, ...], workload: Workload, held_against: str
-) -> Report:
+def _transcribed(place: _Place, model: _Model, programme: Programme) -> Iterator[Report]:
     """By one contender after the other, each alone on the GPU."""
-    order = place.order
-    programme = Programme(specs, (workload,), order.beams, order.rounds, one_at_a_time=True, held_against=held_against)
-    logs = order.out / "logs" / model.facts.name
+    programme = replace(programme, one_at_a_time=True, held_against=PIPELINES)
+    logs = place.order.out / "logs" / model.facts.name
     start = partial(start_contender, place.config_file, model.fields, logs)
     where = Circumstances(place.machine, model.facts, place.versions)
     return run(programme, where, start, Meters(machine_load, place.clock, gpu_reader()), place.tell)
-
-
-_READ = 6
-"""Files that windows are taken from for batches: more than a hundred."""
-_TIMES = 4
-"""The recordings, so that there are enough windows for large batches."""
-_IN_A_DRY_RUN = 3
-
-
-def _versions(torch: str | None) -> dict[str, str]:
-    driver = gpu_driver()
-    return package_versions() | ({"torch": torch} if torch else {}) | ({"NVIDIA driver": driver} if driver else {})
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

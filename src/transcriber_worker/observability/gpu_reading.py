@@ -1,4 +1,4 @@
-"""What a GPU does at a moment, as NVML tells it."""
+"""What GPUs there are, and what the first one does at a moment, as NVML tells it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from transcriber_worker.observability.resources import Nvml, open_nvml
 
 @dataclass(frozen=True, slots=True)
 class GpuReading:
-    """Of the first GPU."""
+    """Of the machine's first GPU by NVML's order, whatever CUDA_VISIBLE_DEVICES says."""
 
     busy: float | None
     """Share of the last moments, up to a second, in which anything was computed; None where NVML can't tell."""
@@ -34,3 +34,26 @@ def gpu_reader(load: Callable[[], Nvml] | None = None) -> Callable[[], GpuReadin
             return GpuReading(None, used_bytes)
 
     return read
+
+
+def gpu_names(load: Callable[[], Nvml] | None = None) -> tuple[str, ...]:
+    """What the GPUs of this machine are called."""
+    nvml = open_nvml(load)
+    if nvml is None:
+        return ()
+    try:
+        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+        return tuple(nvml.nvmlDeviceGetName(handle) for handle in handles)
+    except nvml.NVMLError:
+        return ()
+
+
+def gpu_driver(load: Callable[[], Nvml] | None = None) -> str | None:
+    """The version of NVIDIA's driver, where there is one."""
+    nvml = open_nvml(load)
+    if nvml is None:
+        return None
+    try:
+        return nvml.nvmlSystemGetDriverVersion()
+    except nvml.NVMLError:
+        return None

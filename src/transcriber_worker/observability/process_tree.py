@@ -1,12 +1,8 @@
 """What a process and all its descendants use, as the operating system counts it."""
 
-import importlib
 from dataclasses import dataclass
-from typing import Any
 
 import psutil
-
-from transcriber_worker.observability.resources import open_nvml
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +47,6 @@ def machine_load() -> MachineLoad:
     # A guest's time is in its user's already.
     busy_s = sum(seconds for name, seconds in times.items() if name not in ("idle", "iowait", "guest", "guest_nice"))
     return MachineLoad(busy_s, psutil.cpu_count() or 1)
-
-
-def gpu_names() -> tuple[str, ...]:
-    """What the GPUs of this machine are called."""
-    if open_nvml() is None:
-        return ()
-    nvml: Any = importlib.import_module("pynvml")
-    try:
-        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-        return tuple(str(nvml.nvmlDeviceGetName(handle)) for handle in handles)
-    except nvml.NVMLError:
-        return ()
-
-
-def gpu_driver() -> str | None:
-    """The version of NVIDIA's driver, where there is one."""
-    if open_nvml() is None:
-        return None
-    nvml: Any = importlib.import_module("pynvml")
-    try:
-        return str(nvml.nvmlSystemGetDriverVersion())
-    except nvml.NVMLError:
-        return None
 
 
 def _tree(pid: int) -> list[psutil.Process]:

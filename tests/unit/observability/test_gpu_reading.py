@@ -1,11 +1,11 @@
-"""The GPU at a moment."""
+"""The GPU at a moment, and what it is called."""
 
 import importlib
 
 import pytest
 
 from tests.unit.observability.test_resources import MEBIBYTE, FakeNvml
-from transcriber_worker.observability.gpu_reading import GpuReading, gpu_reader
+from transcriber_worker.observability.gpu_reading import GpuReading, gpu_driver, gpu_names, gpu_reader
 
 
 def missing() -> FakeNvml:
@@ -28,3 +28,14 @@ def test_one_that_tells_nothing_is_none(broken: str) -> None:
 
 def test_a_machine_without_one_has_none() -> None:
     assert gpu_reader(missing)() is None
+
+
+def test_gpus_and_their_driver_are_named() -> None:
+    assert gpu_names(FakeNvml) == ("NVIDIA A10", "NVIDIA A20")
+    assert gpu_driver(FakeNvml) == "570.86.15"
+
+
+def test_what_nvml_cannot_name_has_no_name() -> None:
+    assert gpu_names(lambda: FakeNvml("name")) == ()
+    assert gpu_driver(lambda: FakeNvml("driver")) is None
+    assert (gpu_names(missing), gpu_driver(missing)) == ((), None)

@@ -47,11 +47,17 @@ class FakeNvml:
         self._answer("init", None)
         self.started = True
 
+    def nvmlSystemGetDriverVersion(self) -> str:
+        return str(self._answer("driver", "570.86.15"))
+
     def nvmlDeviceGetCount(self) -> int:
         return int(self._answer("count", 2))
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
         return int(self._answer(f"handle{index}", index))
+
+    def nvmlDeviceGetName(self, handle: int) -> str:
+        return str(self._answer("name", f"NVIDIA A{handle + 1}0"))
 
     def nvmlDeviceGetUtilizationRates(self, handle: int) -> Any:
         return self._answer("utilisation", SimpleNamespace(gpu=50 + handle, memory=3))

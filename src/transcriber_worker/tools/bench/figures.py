@@ -1,7 +1,7 @@
 """From runs to rows: medians, ratios, word errors. Pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import reduce
 from operator import add
 from statistics import median
@@ -22,12 +22,14 @@ from transcriber_worker.tools.bench.report import (
 from transcriber_worker.tools.bench.word_errors import Errors, best_beginning, missing_run, word_errors, words_of
 from transcriber_worker.tools.bench.workloads import Workload
 
-HELD_AGAINST = "pipeline"
+HELD_AGAINST = ("pipeline",)
 
 
-def rows_of(all_series: Sequence[Series], workload: Workload, held_against: str = HELD_AGAINST) -> list[Row]:
+def rows_of(
+    all_series: Sequence[Series], workload: Workload, held_against: Collection[str] = HELD_AGAINST
+) -> list[Row]:
     """A row for each contender. The first one is the baseline; besides it, all are held against `held_against`."""
-    references = [series for n, series in enumerate(all_series) if n == 0 or _name(series) == held_against]
+    references = [series for n, series in enumerate(all_series) if n == 0 or _name(series) in held_against]
     clips = _clips_reference(all_series, workload)
     return [_row(series, workload, [r for r in references if r.failed is None], clips) for series in all_series]
 

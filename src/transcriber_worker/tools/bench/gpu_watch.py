@@ -8,7 +8,7 @@ from transcriber_worker.domain.clock import Clock
 from transcriber_worker.observability.gpu_reading import GpuReading
 
 ReadGpu = Callable[[], GpuReading | None]
-LOOK_S = 0.1
+_LOOK_S = 0.1
 _EDGE = 0.1
 """At the beginning nothing has reached the GPU yet, at the end the last texts are put together: so much of the time is
 left out on both sides where a backlog is looked at."""
@@ -24,11 +24,6 @@ class GpuUse:
     """Share of the time in which it computed anything; None where that can't be told."""
     busy_within: float | None
     """The same without the beginning and the end."""
-
-
-def no_gpu() -> GpuReading | None:
-    """A machine without one."""
-    return None
 
 
 class GpuWatch:
@@ -67,7 +62,7 @@ class GpuWatch:
         )
 
     def _watch(self) -> None:
-        while not self._clock.wait(self._over, LOOK_S):
+        while not self._clock.wait(self._over, _LOOK_S):
             self._look()
 
     def _look(self) -> bool:

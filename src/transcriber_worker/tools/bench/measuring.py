@@ -9,7 +9,7 @@ from pathlib import Path
 from transcriber_worker.domain.clock import Clock
 from transcriber_worker.observability.process_tree import MachineLoad
 from transcriber_worker.tools.bench.contenders import Heard, Spec
-from transcriber_worker.tools.bench.gpu_watch import GpuUse, GpuWatch, ReadGpu, no_gpu
+from transcriber_worker.tools.bench.gpu_watch import GpuUse, GpuWatch, ReadGpu
 from transcriber_worker.tools.bench.remote import ContenderFailed, Participant
 from transcriber_worker.tools.bench.workloads import Workload
 
@@ -98,12 +98,15 @@ class Meters:
 
     load: LoadMeter
     clock: Clock
-    gpu: ReadGpu = no_gpu
+    gpu: ReadGpu
 
 
-def measure(booths: Sequence[Booth], workload: Workload, rounds: int, meters: Meters, tell: Tell) -> list[Series]:
+def measure(
+    booths: Sequence[Booth], workload: Workload, rounds: int, meters: Meters, tell: Tell
+) -> Iterator[list[Series]]:
     """Let each contender transcribe the workload `rounds` times, interleaved, so that a machine that slows down does so
-    for all; each round begins with another one. What a contender does wrong is told by its series."""
+    for all; each round begins with another one. Yields what there is after each round: so many runs of everybody who
+    has not failed. What a contender does wrong is told by its series."""
     pairs = [(booth, Series(booth.spec)) for booth in booths]
     for number in range(rounds):
         turn = number % len(pairs)
@@ -111,7 +114,7 @@ def measure(booths: Sequence[Booth], workload: Workload, rounds: int, meters: Me
             if series.failed is None:
                 _one_run(booth, series, workload, meters)
                 _say(series, f"{workload.name}, round {number + 1} of {rounds}", tell)
-    return [series for _, series in pairs]
+        yield [series for _, series in pairs]
 
 
 def wrong_with(workload: Workload, heard: Sequence[Heard]) -> str | None:

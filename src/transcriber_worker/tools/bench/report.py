@@ -167,6 +167,7 @@ class Report(Part):
     machine: MachineFacts
     model: ModelFacts
     rounds: int
+    """That were measured; where a run was broken off, on the last workload with the last beam it came to."""
     baseline: str
     workloads: tuple[WorkloadFacts, ...]
     rows: tuple[Row, ...]

@@ -1,10 +1,11 @@
 """Contenders that do what a test says, and what they work on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from transcriber_worker.domain.clock import ManualClock
+from transcriber_worker.observability.gpu_reading import GpuReading
 from transcriber_worker.observability.process_tree import MachineLoad, Usage
 from transcriber_worker.tools.bench.contenders import SPECS, Heard, Kind, Spec
 from transcriber_worker.tools.bench.measuring import Meters, Run, Series
@@ -108,6 +109,11 @@ def no_load() -> MachineLoad:
     return MachineLoad(0.0, 2)
 
 
+def no_gpu() -> GpuReading | None:
+    """A machine without one."""
+    return None
+
+
 SECONDS = {"direct": 12.0, "pipeline": 6.0, "batched": 3.0, "adaptive": 2.0}
 """Wall clock of each contender with one beam; it takes twice as many CPU seconds."""
 
@@ -146,8 +152,20 @@ class Contest:
         *,
         one_at_a_time: bool = False,
     ) -> Report:
+        *_, report = self.reports(specs, workloads, beams, one_at_a_time=one_at_a_time)
+        return report
+
+    def reports(
+        self,
+        specs: Sequence[Spec] | None = None,
+        workloads: Sequence[Workload] | None = None,
+        beams: Sequence[int] = (5,),
+        *,
+        one_at_a_time: bool = False,
+    ) -> Iterator[Report]:
+        """As they grow, three rounds for each workload and beam."""
         chosen = tuple(specs) if specs is not None else tuple(SPECS[name] for name in SECONDS)
         works = tuple(workloads) if workloads is not None else (a_workload(audio_s=60.0),)
         works = tuple(replace(w, items=tuple(replace(i, audio_s=10.0) for i in w.items)) for w in works)
         programme = Programme(chosen, works, tuple(beams), 3, one_at_a_time)
-        return run(programme, WHERE, self.start, Meters(no_load, self.clock), lambda _: None)
+        return run(programme, WHERE, self.start, Meters(no_load, self.clock, no_gpu), lambda _: None)

@@ -65,9 +65,9 @@ def test_the_work_and_the_gpu_of_a_row_are_those_of_its_rounds() -> None:
     assert without.gpu is None
 
 
-def test_all_are_also_held_against_another_one_that_is_named() -> None:
-    rows = rows_of([a_series(name, a_run()) for name in ("a", "b", "pipeline")], a_workload(), "b")
-    assert set(rows[0].ratios) == {"a", "b"}
+def test_all_are_also_held_against_others_that_are_named() -> None:
+    rows = rows_of([a_series(name, a_run()) for name in "abcd"], a_workload(), ("b", "d"))
+    assert set(rows[0].ratios) == {"a", "b", "d"}
 
 
 def test_when_files_were_done_is_told_of_the_median_round() -> None:

@@ -3,9 +3,10 @@
 import threading
 from collections.abc import Sequence
 
+from tests.unit.tools.bench.scripted import no_gpu
 from transcriber_worker.domain.clock import ManualClock
 from transcriber_worker.observability.gpu_reading import GpuReading
-from transcriber_worker.tools.bench.gpu_watch import GpuUse, GpuWatch, no_gpu
+from transcriber_worker.tools.bench.gpu_watch import GpuUse, GpuWatch
 
 
 class Gpu:

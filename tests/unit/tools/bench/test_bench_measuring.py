@@ -1,13 +1,12 @@
 """Rounds: who has a turn when, what is counted, and what is no measurement."""
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.unit.tools.bench.scripted import TEXT, ScriptedContender, a_spec, a_workload, heard, no_load
+from tests.unit.tools.bench.scripted import TEXT, ScriptedContender, a_spec, a_workload, heard, no_gpu, no_load
 from transcriber_worker.domain.clock import ManualClock
 from transcriber_worker.observability.gpu_reading import GpuReading
 from transcriber_worker.observability.process_tree import MachineLoad
@@ -37,7 +36,8 @@ class Fair:
     def measure(
         self, rounds: int = 1, workload: Workload | None = None, load: Callable[[], MachineLoad] = no_load
     ) -> dict[str, Series]:
-        found = measure(self.booths, workload or a_workload(), rounds, Meters(load, self.clock), self.told.append)
+        meters = Meters(load, self.clock, no_gpu)
+        *_, found = measure(self.booths, workload or a_workload(), rounds, meters, self.told.append)
         return {series.spec.name: series for series in found}
 
     def turns(self) -> str:
@@ -138,16 +138,13 @@ def test_what_the_gpu_did_and_the_process_alone_used_belong_to_a_run() -> None:
     clock = ManualClock()
     contender = ScriptedContender(a_spec(), clock)
     readings = [GpuReading(0.5, bytes_) for bytes_ in (700, 900)]
-    looked = threading.Event()
 
     def read() -> GpuReading:
-        looked.set()
         return readings.pop() if readings else GpuReading(0.5, 100)
 
     booth = Booth(a_spec(), lambda spec: contender, WARM_UP, stay=True)
-    (series,) = measure([booth], a_workload(), 1, Meters(no_load, clock, read), print)
+    ((series,),) = measure([booth], a_workload(), 1, Meters(no_load, clock, read), print)
     (run,) = series.runs
-    assert looked.is_set()
     assert run.gpu is not None
     assert (run.gpu.peak_bytes, run.gpu.busy) == (900, 0.5)
     assert run.own_cpu_s == 1.0
@@ -159,7 +156,7 @@ def test_one_that_does_not_even_start_is_out() -> None:
 
     clock = ManualClock()
     booth = Booth(a_spec(), start, WARM_UP, stay=True)
-    (series,) = measure([booth], a_workload(), 2, Meters(no_load, clock), print)
+    *_, (series,) = measure([booth], a_workload(), 2, Meters(no_load, clock, no_gpu), print)
     assert (series.failed, series.runs) == ("no such model", [])
 
 

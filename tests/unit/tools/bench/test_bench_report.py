@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.tools.bench.scripted import SECONDS, TEXT, WHERE, Contest, a_spec, a_workload, no_load
+from tests.unit.tools.bench.scripted import SECONDS, TEXT, WHERE, Contest, a_spec, a_workload, no_gpu, no_load
 from transcriber_worker.tools.bench.contenders import DEFAULT, SPECS, Kind, Spec
 from transcriber_worker.tools.bench.measuring import Meters
 from transcriber_worker.tools.bench.picture import picture
@@ -31,6 +31,16 @@ def test_every_workload_and_beam_has_a_row_of_each_contender_in_order(contest: C
     ]
     assert not report.failed
     assert report.baseline == "direct"
+
+
+def test_what_was_found_so_far_is_told_after_each_round(contest: Contest) -> None:
+    """Whoever breaks a long run off has it up to there."""
+    contest.fails = ["pipeline"]
+    reports = list(contest.reports(beams=(5, 1)))
+    assert [(report.rounds, len(report.rows)) for report in reports] == [(1, 4), (2, 4), (3, 4), (1, 8), (2, 8), (3, 8)]
+    for report in reports:
+        rows = [row for row in report.rows if row.contender != "pipeline"]
+        assert [set(row.ratios) for row in rows] == [{"direct"}] * len(rows)
 
 
 def test_ratios_are_within_one_beam(contest: Contest) -> None:
@@ -95,7 +105,7 @@ def test_the_table_is_markdown_with_columns_under_each_other(contest: Contest) -
 
 def test_one_round_is_called_no_claim(contest: Contest) -> None:
     programme = Programme((SPECS["direct"],), (a_workload(),), (5,), 1)
-    report = run(programme, WHERE, contest.start, Meters(no_load, contest.clock), lambda _: None)
+    (report,) = run(programme, WHERE, contest.start, Meters(no_load, contest.clock, no_gpu), lambda _: None)
     assert "no claim" in table(report)
     assert "no claim" not in table(contest.run())
 

@@ -2,25 +2,36 @@
 
 from transcriber_worker.tools.bench.contenders import SPECS, Kind, Spec
 
-BASELINE = "direct-3"
-HELD_AGAINST = "pipeline-3"
+_BASELINE = "direct-3"
+PIPELINES = ("pipeline-3", "pipeline-3-16")
+"""The library's own batches, three files at once: this worker is held against the faster of them."""
 REFERENCE = "cpu"
 CRAMPED = "cramped"
 _LEAVE_BYTES = 256 << 20
 """Less than a batch of the small model takes, more than a few windows do."""
 
-_PIPELINE_3 = Spec(HELD_AGAINST, Kind.PIPELINE, "BatchedInferencePipeline, 3 files at once, batches of 8", at_once=3)
+_PIPELINE_3, _PIPELINE_3_16 = (
+    Spec(
+        name,
+        Kind.PIPELINE,
+        f"BatchedInferencePipeline, 3 files at once, batches of {batch}",
+        at_once=3,
+        pipeline_batch=batch,
+    )
+    for name, batch in zip(PIPELINES, (8, 16), strict=True)
+)
 _CTRANSLATE2 = Spec(
     "batched-ctranslate2", Kind.BATCHED, "transcriber-worker, CTranslate2's encoder", encoder="ctranslate2"
 )
 _TORCH = Spec("batched-torch", Kind.BATCHED, "transcriber-worker, torch's encoder", encoder="torch")
 
 FILES = (
-    SPECS[BASELINE],
+    SPECS[_BASELINE],
     SPECS["direct-2"],
     SPECS["direct"],
     SPECS["pipeline"],
     _PIPELINE_3,
+    _PIPELINE_3_16,
     _CTRANSLATE2,
     _TORCH,
 )
@@ -47,7 +58,7 @@ _CRAMPED = Spec(
 
 def files_specs(*, torch: bool, dry_run: bool = False) -> tuple[Spec, ...]:
     """`torch`: whether it is installed; `dry_run`: only one of each kind."""
-    alike = ("direct", "direct-2", "pipeline") if dry_run else ()
+    alike = ("direct", "direct-2", "pipeline", "pipeline-3-16") if dry_run else ()
     return tuple(spec for spec in FILES if spec.name not in alike and (torch or spec.encoder != "torch"))
 
 

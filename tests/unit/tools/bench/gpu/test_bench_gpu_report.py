@@ -2,58 +2,28 @@
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from tests.unit.tools.bench.gpu.cell_builders import ON_CUDA, a_repeat, an_outcome
-from tests.unit.tools.bench.scripted import TEXT, WHERE, Contest, a_run, a_series, a_workload
-from transcriber_worker.tools.bench.figures import facts_of, rows_of
-from transcriber_worker.tools.bench.gpu.contenders import CRAMPED, REFERENCE, correctness_specs, files_specs
-from transcriber_worker.tools.bench.gpu.figures import bounds_of, cell_facts, correctness_of
+from tests.unit.tools.bench.gpu.cell_builders import ON_CUDA
+from tests.unit.tools.bench.gpu.report_builders import a_report, cells, heard, report_of
+from tests.unit.tools.bench.scripted import TEXT, Contest, a_run, a_series
+from transcriber_worker.tools.bench.gpu.contenders import (
+    CRAMPED,
+    PIPELINES,
+    REFERENCE,
+    correctness_specs,
+    files_specs,
+)
+from transcriber_worker.tools.bench.gpu.figures import bounds_of, correctness_of
 from transcriber_worker.tools.bench.gpu.picture import picture
-from transcriber_worker.tools.bench.gpu.report import CellFacts, FilesFacts, GpuReport
+from transcriber_worker.tools.bench.gpu.report import GpuReport
 from transcriber_worker.tools.bench.gpu.table import table
 from transcriber_worker.tools.bench.gpu_watch import GpuUse
 from transcriber_worker.tools.bench.measuring import Run
-from transcriber_worker.tools.bench.report import Report
 
 SVG = "{http://www.w3.org/2000/svg}"
 OOM = {"transcriber_accelerator_out_of_memory_total": 2.0, "transcriber_batch_rows_count": 4.0}
-
-
-def cells() -> tuple[CellFacts, ...]:
-    outcomes = [
-        an_outcome(1, 1, a_repeat(2.0), a_repeat(1.0), a_repeat(4.0)),
-        an_outcome(8, 1, a_repeat(0.5), gpu=GpuUse(3_000_000_000, 0.8, 0.9)),
-        an_outcome(16, 1, out_of_memory="it is full"),
-        an_outcome(32, 1, failed="its process ended"),
-        an_outcome(8, 2, a_repeat(0.4), encoder="torch"),
-    ]
-    return tuple(cell_facts(outcome, ON_CUDA) for outcome in outcomes)
-
-
-def heard(*runs: tuple[str, Run]) -> Report:
-    """A report on one file, of which something is known; each contender ran once."""
-    workload = a_workload(TEXT, audio_s=100.0)
-    rows = rows_of([a_series(name, run) for name, run in runs], workload)
-    machine = WHERE.machine.model_copy(update={"cores": 4})
-    return Report(
-        made_at=datetime(2026, 1, 1, tzinfo=UTC), worker="1", versions={}, machine=machine, model=WHERE.model, rounds=1,
-        baseline=runs[0][0], workloads=(facts_of(workload),), rows=tuple(rows),
-    )  # fmt: skip
-
-
-def a_report(**changes: Any) -> GpuReport:
-    files = heard(("direct-3", a_run(10.0)), ("batched-torch", a_run(2.0)))
-    known = heard((REFERENCE, a_run()), ("batched-torch", a_run()))
-    found = GpuReport(
-        made_at=files.made_at, worker="1", versions={"ctranslate2": "4.8"}, machine=WHERE.machine, dry_run=False,
-        models=(), repeats=3, cells=cells(), files=(FilesFacts(report=files, bounds=bounds_of(files)),),
-        correctness=correctness_of(known, REFERENCE, None),
-    )  # fmt: skip
-    return found.model_copy(update=changes)
 
 
 def test_a_cells_figures_are_medians_of_its_repeats() -> None:
@@ -75,26 +45,49 @@ def test_only_what_fails_fails_the_run_not_what_does_not_fit() -> None:
     assert a_report().failed
 
 
+def test_a_report_reads_back_as_it_was_written() -> None:
+    report = a_report()
+    assert GpuReport.model_validate_json(report.model_dump_json()) == report
+
+
+def bound(run: Run, **facts: str) -> dict[str, float]:
+    """Stages by what they would allow, the one that binds first coming first."""
+    series = a_series("batched-torch", run)
+    (found,) = bounds_of(report_of(replace(series, facts={**series.facts, **facts})))
+    return {stage.name: stage.times_real_time for stage in found.stages}
+
+
+RUN = replace(a_run(10.0, 8.0), own_cpu_s=5.0, gpu=GpuUse(1, 0.4, 0.5))
+"""100 s of audio in 10 s; the GPU busy for 0.4 of them, 8 CPU seconds of which the process itself took 5."""
+
+
 def test_what_binds_first_comes_first() -> None:
-    # 100 s of audio in 10 s; the GPU busy for half of it, 8 CPU seconds of which the process itself took 5.
-    counted = {"decode_cpu_s": 1.0, "detect_cpu_s": 1.5}
-    run = replace(a_run(10.0, 8.0, counted=counted), own_cpu_s=5.0, gpu=GpuUse(1, 0.4, 0.5))
-    (bound,) = bounds_of(heard(("batched-torch", run)))
-    found = {stage.name: stage.times_real_time for stage in bound.stages}
+    found = bound(RUN, device="cpu", readers="9")
     assert found == pytest.approx(
         {
-            "GPU": 20.0,
-            "engine host, were it one thread": 20.0,
+            "engine host, were it one thread": 100 / 5.0,
+            "GPU": 100 / (10 * 0.4),
             "all CPU work": 4 * 100 / 8.0,
             "media children": 4 * 100 / 3.0,
         },
         rel=1e-3,
     )
-    assert [stage.times_real_time for stage in bound.stages] == sorted(found.values())
+    assert list(found.values()) == sorted(found.values())
+
+
+def test_media_children_are_no_faster_than_as_many_as_there_are() -> None:
+    found = bound(RUN, device="cpu", readers="1")
+    assert found["media children"] == pytest.approx(100 / 3.0, rel=1e-3)
+    assert found["media children"] < found["all CPU work"]
+
+
+def test_on_a_gpu_what_threads_use_that_wait_for_it_is_not_taken_for_work() -> None:
+    assert list(bound(RUN, device="cuda", readers="2")) == ["GPU", "media children"]
+    assert list(bound(RUN, device="cuda")) == ["GPU"], "faster-whisper reads files by itself"
 
 
 def test_the_same_words_as_on_the_cpu_are_correct() -> None:
-    found = correctness_of(heard((REFERENCE, a_run()), ("batched-torch", a_run())), REFERENCE, None)
+    found = correctness_of(heard((REFERENCE, a_run()), ("batched-torch", a_run())))
     (one,) = found.heard
     assert (one.contender, one.within, one.wer, one.cpu_wer) == ("batched-torch", True, 0.0, 0.0)
     assert not found.failed
@@ -102,7 +95,7 @@ def test_the_same_words_as_on_the_cpu_are_correct() -> None:
 
 def test_other_words_than_on_the_cpu_are_not() -> None:
     report = heard((REFERENCE, a_run()), ("batched-torch", a_run(10.0, 8.0, TEXT.replace("south", "north"))))
-    found = correctness_of(report, REFERENCE, None)
+    found = correctness_of(report)
     assert found.failed
     assert found.heard[0].why == "0.1000 where the CPU has 0.0000"
 
@@ -110,7 +103,7 @@ def test_other_words_than_on_the_cpu_are_not() -> None:
 @pytest.mark.parametrize(("counted", "shown"), [(OOM, True), ({"transcriber_batch_rows_count": 4.0}, False)])
 def test_memory_that_was_to_run_out_must_have_done_so(counted: dict[str, float], shown: bool) -> None:
     run = a_run(10.0, 8.0, counted=counted)
-    found = correctness_of(heard((REFERENCE, a_run()), (CRAMPED, run)), REFERENCE, CRAMPED)
+    found = correctness_of(heard((REFERENCE, a_run()), (CRAMPED, run)))
     assert found.heard[0].within is shown
     assert (found.heard[0].out_of_memory > 0) is shown
 
@@ -120,9 +113,15 @@ def test_a_device_that_fails_is_not_correct() -> None:
     specs = correctness_specs(torch=False, cuda=False)
     contest.seconds = {spec.name: 1.0 for spec in specs}
     contest.fails = ["batched-ctranslate2"]
-    found = correctness_of(contest.run(specs), REFERENCE, None)
+    found = correctness_of(contest.run(specs))
     assert found.failed
     assert found.heard[0].why.startswith("failed: ")
+
+
+def test_the_librarys_batches_are_also_tried_as_large_as_it_advises() -> None:
+    sizes = {spec.name: spec.pipeline_batch for spec in files_specs(torch=False) if spec.name in PIPELINES}
+    assert sizes == {"pipeline-3": 8, "pipeline-3-16": 16}
+    assert "pipeline-3-16" not in [spec.name for spec in files_specs(torch=False, dry_run=True)]
 
 
 def test_the_predecessors_way_is_the_baseline_and_torch_takes_part_where_it_is_installed() -> None:
@@ -146,9 +145,11 @@ def test_every_cell_has_a_line_that_says_what_became_of_it() -> None:
 
 
 def test_an_encoder_that_stood_in_for_another_one_is_told_of() -> None:
-    assert "torch could not be used, ctranslate2 was" in table(a_report())
-    used = tuple(cell.model_copy(update={"facts": {**ON_CUDA, "encoder": cell.encoder}}) for cell in cells())
-    assert "could not be used" not in table(a_report(cells=used))
+    assert "could not be used" not in table(a_report())
+    instead = tuple(cell.model_copy(update={"facts": ON_CUDA}) for cell in cells())
+    assert "torch could not be used, ctranslate2 was" in table(a_report(cells=instead))
+    (line,) = ET.fromstring(picture(a_report(cells=instead))).findall(f"{SVG}polyline")  # noqa: S314 - made here
+    assert line.get("stroke") == ET.fromstring(picture(a_report())).findall(f"{SVG}polyline")[0].get("stroke")  # noqa: S314
 
 
 def test_a_dry_run_and_a_missing_gpu_are_told_of() -> None:
