@@ -79,7 +79,7 @@ bench: $(VENV)/.runtime ## this worker against faster-whisper used directly, on 
 
 # make bench-gpu DRY_RUN=1: on the CPU, a few minutes; all options: transcriber-worker bench-gpu --help
 bench-gpu: $(VENV)/.runtime ## what this machine's GPU can do, with models of random weights (docs/performance.md); DRY_RUN=1: without one
-	$(BIN)/transcriber-worker bench-gpu $(if $(DRY_RUN),--dry-run) $(BENCH)
+	$(BIN)/transcriber-worker bench-gpu $(if $(filter-out 0,$(DRY_RUN)),--dry-run) $(BENCH)
 
 chart: $(VENV)/.dev ## the Helm chart: lint, every combination against the schemas of Kubernetes, KEDA and the Prometheus operator; alerts, scaling, the docs' commands
 	$(PYTEST) tests/chart tests/scaling tests/docs $(EVERY_CORE)

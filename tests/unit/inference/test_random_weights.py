@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from transcriber_worker.inference.random_model.encoder_weights import oddities, waves
-from transcriber_worker.inference.random_model.layers import HEAD_WIDTH
 from transcriber_worker.inference.random_model.plan import STEPS, Channels
 from transcriber_worker.inference.random_model.randomness import Randomness
-from transcriber_worker.inference.random_model.shapes import SHAPES, Shape
+from transcriber_worker.inference.random_model.shapes import HEAD_WIDTH, SHAPES, Shape
 
 EVERY_SHAPE = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from transcriber_worker.inference.random_model.encoder_weights import audio_level, oddities, waves
-from transcriber_worker.inference.random_model.layers import HEAD_WIDTH, Layers
+from transcriber_worker.inference.random_model.layers import Layers
 from transcriber_worker.inference.random_model.plan import (
     STEPS,
     STYLES,
@@ -19,7 +19,7 @@ from transcriber_worker.inference.random_model.plan import (
     Channels,
 )
 from transcriber_worker.inference.random_model.randomness import Randomness, Values
-from transcriber_worker.inference.random_model.shapes import Shape
+from transcriber_worker.inference.random_model.shapes import HEAD_WIDTH, Shape
 from transcriber_worker.inference.random_model.vocabulary import Vocabulary
 
 _MIDDLE = 90.0

@@ -9,7 +9,6 @@ from transcriber_worker.inference.random_model.plan import Channels
 from transcriber_worker.inference.random_model.randomness import Randomness
 from transcriber_worker.inference.random_model.shapes import Shape
 
-HEAD_WIDTH = 64
 NOISE = 0.3
 """What all layers together add, by the size of what runs through them."""
 _AFTER_GELU = 0.6
@@ -21,7 +20,8 @@ def plain_norm(norm: Any, width: int) -> None:
 
 
 class Layers:
-    """`sublayers`: how many of them share in the noise."""
+    """Fills the attention and feed-forward layers of an encoder or a decoder. `sublayers`: how many of them share in the
+    noise."""
 
     def __init__(self, shape: Shape, random: Randomness, *, sublayers: int) -> None:
         self._shape = shape

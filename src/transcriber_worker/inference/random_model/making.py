@@ -15,7 +15,7 @@ from transcriber_worker.inference.random_model.randomness import Randomness
 from transcriber_worker.inference.random_model.shapes import Shape
 from transcriber_worker.inference.random_model.vocabulary import Vocabulary
 
-VERSION = 1
+_VERSION = 1
 """To be raised when other weights are made of the same shape."""
 _MADE = "made.json"
 _SEED = 1
@@ -35,7 +35,8 @@ def random_model(shape: Shape, place: Path, vocabulary_of: Path) -> RandomModel:
     """The model of this shape below `place`, made there unless it is there already. `vocabulary_of`: the directory of a
     small multilingual model. Raises `OSError`, and `ValueError` where that is no such model."""
     folder = place / shape.name
-    wanted = json.loads(json.dumps({"version": VERSION, "seed": _SEED, "shape": asdict(shape)}))
+    # Tuples are lists once they are read back.
+    wanted = json.loads(json.dumps({"version": _VERSION, "seed": _SEED, "shape": asdict(shape)}))
     try:
         made = json.loads((folder / _MADE).read_text(encoding="utf-8"))
         if {name: made.get(name) for name in wanted} == wanted:

@@ -1,7 +1,6 @@
 """Random numbers by the hundred million, the same ones for the same seed."""
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +38,3 @@ class Randomness:
             flat[done : done + len(piece)] = piece
             done, start = done + len(piece), 0
         return flat.reshape(shape)
-
-    def choice(self, many: int, few: int) -> Any:
-        """`few` different whole numbers below `many`."""
-        return self._generator.permutation(many)[:few]
