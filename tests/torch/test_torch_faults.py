@@ -143,6 +143,17 @@ def test_what_torch_keeps_is_given_back_before_the_next_try(
     assert gpu.log.count("trim") == 1
 
 
+def test_what_torch_keeps_is_given_back_when_it_is_asked_for(on_gpu: OnGpu) -> None:
+    gpu = FakeGpu()
+    model = on_gpu(gpu)
+    model.decode([a_row()])
+    assert "trim" not in gpu.log
+    gpu.log.clear()
+    model.release()
+    model.decode([a_row()])
+    assert gpu.log[:2] == ["turn", "trim"]
+
+
 def test_a_dead_gpu_ends_the_worker_with_nothing_settled(on_gpu: OnGpu) -> None:
     """Every later call would fail, some of them by killing the process."""
     gpu = FakeGpu(failing(DEAD, 1))

@@ -20,7 +20,7 @@ def plain_norm(norm: Any, width: int) -> None:
 
 
 class Layers:
-    """Fills the attention and feed-forward layers of an encoder or a decoder. `sublayers`: how many of them share in the
+    """Fills attention and feed-forward layers of an encoder or a decoder. `sublayers`: how many of them share in the
     noise."""
 
     def __init__(self, shape: Shape, random: Randomness, *, sublayers: int) -> None:
