@@ -56,8 +56,8 @@ def decode_ms(decoder: Decoder, rows: int) -> Callable[[Gpu], float]:
     return lambda gpu: 1000 * TOKENS * (decoder.weights_bytes / rows + decoder.row_bytes) / gpu.bytes_s
 
 
-def real_time(decoder: Decoder) -> Callable[[Gpu], float]:
-    return lambda gpu: 30_000 / (encode_ms(gpu) + decode_ms(decoder, 16)(gpu))
+def real_time(decoder: Decoder, rows: int = 16) -> Callable[[Gpu], float]:
+    return lambda gpu: 30_000 / (encode_ms(gpu) + decode_ms(decoder, rows)(gpu))
 
 
 ROWS: dict[str, Callable[[Gpu], float]] = {
@@ -88,6 +88,12 @@ def test_the_formulas_constants_follow_from_the_models_shapes() -> None:
     assert (TURBO.row_bytes, LARGE_V3.row_bytes) == pytest.approx((30.7e6, 246e6), rel=0.005)
     assert "2.274e12" in PAGE
     assert "`X` = 30.7e6 bytes" in PAGE
+
+
+def test_what_larger_batches_win_follows_from_the_formula() -> None:
+    won = [real_time(decoder, 64)(GPUS["A10"]) / real_time(decoder, 16)(GPUS["A10"]) for decoder in (LARGE_V3, TURBO)]
+    assert won == pytest.approx([1.20, 1.10], abs=0.01)
+    assert "20 % with large-v3 and 10 % with turbo" in PAGE
 
 
 def test_no_gpu_was_measured_yet_and_the_page_says_so_first() -> None:

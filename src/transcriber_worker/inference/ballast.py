@@ -12,8 +12,8 @@ _SMALL_BYTES = 1 << 25
 
 
 def take_gpu_memory(leave_bytes: int) -> list[Any]:
-    """Take all but about `leave_bytes`, 1 GiB at most, of what is free; it is taken as long as the list holds it.
-    Raises what CUDA raises."""
+    """Take all of what is free but about `leave_bytes`, which is 1 GiB at most; it is taken as long as the list holds
+    it. Raises what CUDA raises."""
     taken = _pieces(_LARGE_BYTES)
     del taken[-1:]
     small = _pieces(_SMALL_BYTES)

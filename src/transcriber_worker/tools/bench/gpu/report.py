@@ -35,7 +35,8 @@ class CellFacts(Part):
     out_of_memory: str | None = None
     """Why there are no figures: it does not fit."""
     times_real_time: Spread | None = None
-    """Seconds of audio by seconds of wall clock."""
+    """Seconds of audio by seconds of wall clock. The audio is that of the windows, without the pauses that were cut
+    out; where files are transcribed, pauses count."""
     ms_per_window: Spread | None = None
     """Of wall clock, all streams together."""
     tokens_per_s: Spread | None = None
@@ -50,11 +51,12 @@ class CellFacts(Part):
     peak_bytes: int | None = None
     """Most of the GPU's memory in use, by whomever; null where that can't be told."""
     busy: Share | None = None
-    """Share of the time in which the GPU computed anything, as NVML tells it."""
+    """Share of the time in which the GPU computed anything, as NVML tells it, without the first and last tenth."""
 
 
 class StageFacts(Part):
-    """What one part of the way from a file to its words would allow, were all others for nothing."""
+    """What one part of the way from a file to its words would allow, were all others for nothing. On CUDA there is none
+    of CPU seconds in the engine's process: threads that wait for the GPU use them too."""
 
     name: str
     cpu_s: Share | None = None

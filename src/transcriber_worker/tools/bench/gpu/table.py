@@ -8,6 +8,8 @@ from transcriber_worker.tools.bench.report import Spread
 from transcriber_worker.tools.bench.table import aligned, ranged, sections
 
 _PHASES = ("features", "encode", "decode", "align")
+_SHORT_S = 20.0
+"""A large part of a shorter round is its beginning, when little has reached the GPU yet, and its end."""
 
 
 def table(report: GpuReport) -> str:
@@ -19,6 +21,7 @@ def _parts(report: GpuReport) -> Iterator[str]:
     yield _head(report)
     if report.cells:
         yield "## The GPU alone: windows that wait in memory\n"
+        yield "Seconds of audio are those of the windows here, without the pauses that were cut out of the files.\n"
         for (model, beam), cells in groupby(report.cells, key=lambda cell: (cell.model, cell.beam_size)):
             yield f"### {model}, beam {beam}\n"
             yield from _cells(list(cells))
@@ -89,16 +92,13 @@ def _spread(spread: Spread | None, digits: int) -> str:
 
 def _files(files: FilesFacts) -> Iterator[str]:
     yield sections(files.report)
-    yield (
-        "tokens/audio s is the work that was done: faster-whisper cuts files at other places than this worker and, "
-        "file by file, hears again what comes after the last word of a window. Real models also write timestamps file "
-        "by file, random ones write one: that is a tenth less work for `direct` than with a real model.\n"
-    )
+    shortest_s = min((row.wall_s.least for row in files.report.rows if row.wall_s is not None), default=_SHORT_S)
+    if shortest_s < _SHORT_S:
+        yield f"**The fastest round took only {shortest_s:.1f} s: measure again with more files (--files).**\n"
     yield "Which part would bind first, by how many times real time it would allow:\n"
     head = ["", "beam", "first", "then", "", ""]
     rows = [_bound(bound) for bound in files.bounds if bound.stages]
-    most = max((len(row) for row in rows), default=len(head))
-    yield aligned([[*head, *[""] * most][:most], *rows])
+    yield aligned([head[: max(map(len, rows), default=len(head))], *rows])
 
 
 def _bound(bound: BoundFacts) -> list[str]:

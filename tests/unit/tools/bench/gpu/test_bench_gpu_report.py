@@ -17,7 +17,7 @@ from transcriber_worker.tools.bench.gpu.contenders import (
 )
 from transcriber_worker.tools.bench.gpu.figures import bounds_of, correctness_of
 from transcriber_worker.tools.bench.gpu.picture import picture
-from transcriber_worker.tools.bench.gpu.report import GpuReport
+from transcriber_worker.tools.bench.gpu.report import FilesFacts, GpuReport
 from transcriber_worker.tools.bench.gpu.table import table
 from transcriber_worker.tools.bench.gpu_watch import GpuUse
 from transcriber_worker.tools.bench.measuring import Run
@@ -142,6 +142,13 @@ def test_every_cell_has_a_line_that_says_what_became_of_it() -> None:
     assert by_cell["ctranslate2", "1", "16"][0] == "out of memory"
     assert by_cell["ctranslate2", "1", "32"][0] == "FAILED"
     assert "**ctranslate2, 1 x 32 FAILED**: its process ended" in shown
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(19.0, True), (21.0, False)])
+def test_rounds_that_are_too_short_to_say_much_are_told_of(seconds: float, told: bool) -> None:
+    report = heard(("direct-3", a_run(90.0)), ("batched-torch", a_run(seconds)))
+    shown = table(a_report(files=(FilesFacts(report=report, bounds=bounds_of(report)),)))
+    assert ("The fastest round took only 19.0 s" in shown) is told
 
 
 def test_an_encoder_that_stood_in_for_another_one_is_told_of() -> None:
