@@ -2,7 +2,9 @@
 lines out; the end of the input ends it."""
 
 import json
+import re
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -10,6 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from transcriber_worker.tools.bench.contenders import Contender
+
+_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^/\s'\"]+/)+")
+"""From the root to the last name, which is kept. An address has something before its slashes."""
 
 Send = Callable[[Mapping[str, Any]], None]
 
@@ -76,4 +81,6 @@ def _hear_all(contender: Contender, paths: list[Path], language: str | None) -> 
 
 
 def _named(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    """As a report tells it, which names no folder of the machine it was made on; the log has it all."""
+    traceback.print_exception(error)
+    return _FOLDERS.sub("", f"{type(error).__name__}: {error}")

@@ -14,6 +14,10 @@ def start(folder: Path, what: str = "reader") -> RemoteContender:
     return RemoteContender(a_spec("reader"), command, folder / "logs" / "reader.log")
 
 
+def log_of(folder: Path) -> str:
+    return (folder / "logs" / "reader.log").read_text()
+
+
 def files(folder: Path, *texts: str) -> list[Path]:
     paths = [folder / f"{n}.txt" for n in range(len(texts))]
     for path, text in zip(paths, texts, strict=True):
@@ -35,14 +39,15 @@ def test_files_come_back_in_order_with_what_was_counted_meanwhile(tmp_path: Path
         assert contender.usage().rss_bytes > 0
     finally:
         contender.close()
-    assert (tmp_path / "logs" / "reader.log").read_text() == "closed\n"
+    assert log_of(tmp_path) == "closed\n"
     assert contender.usage().rss_bytes == 0
 
 
 def test_an_error_is_told_and_is_not_the_end(tmp_path: Path) -> None:
     contender = start(tmp_path)
-    with pytest.raises(ContenderFailed, match=r"reader: FileNotFoundError"):
+    with pytest.raises(ContenderFailed, match=r"reader: FileNotFoundError: .* 'nowhere'$"):
         contender.hear([tmp_path / "nowhere"], None)
+    assert f"FileNotFoundError: [Errno 2] No such file or directory: '{tmp_path / 'nowhere'}'" in log_of(tmp_path)
     assert contender.hear(files(tmp_path, "one"), None).heard[0].text == "one"
     contender.close()
 
