@@ -1,6 +1,7 @@
 """A contender of this worker's own, in its process: what it says it runs on is what it runs on."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_an_encoder_that_cannot_be_used_is_a_failure_and_not_another_one_under_i
 ) -> None:
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / "torch.py").write_text("raise ImportError('there is no libcudart')\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"), prepend=os.pathsep)
     spec = Spec(OURS.name, OURS.kind, OURS.what, beam_size=1, workers=1, encoder="torch")
     with pytest.raises(ContenderFailed, match="encoder torch can't be used, ctranslate2 would be"):
         start_contender(config, None, tmp_path / "logs", spec)

@@ -26,7 +26,8 @@ def _parts(report: GpuReport) -> Iterator[str]:
             yield f"### {model}, beam {beam}\n"
             yield from _cells(list(cells))
     for files in report.files:
-        yield f"# From files to words: {files.report.model.name}\n"
+        rounds = files.report.rounds
+        yield f"# From files to words: {files.report.model.name}, {rounds} {'round' if rounds == 1 else 'rounds'}\n"
         yield from _files(files)
     if report.correctness is not None:
         yield from _correctness(report.correctness)

@@ -151,6 +151,14 @@ def test_rounds_that_are_too_short_to_say_much_are_told_of(seconds: float, told:
     assert ("The fastest round took only 19.0 s" in shown) is told
 
 
+def test_how_many_rounds_there_were_is_told() -> None:
+    """A run that was broken off has fewer than were asked for."""
+    (files,) = a_report().files
+    assert ", 1 round\n" in table(a_report())
+    twice = files.model_copy(update={"report": files.report.model_copy(update={"rounds": 2})})
+    assert ", 2 rounds\n" in table(a_report(files=(twice,)))
+
+
 def test_an_encoder_that_stood_in_for_another_one_is_told_of() -> None:
     assert "could not be used" not in table(a_report())
     instead = tuple(cell.model_copy(update={"facts": ON_CUDA}) for cell in cells())
