@@ -120,6 +120,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                     "{{pod}} out of memory, 1 h"))),
             Panel("Engine's time", "Seconds of the model workers a second, by phase.",
                   ((_rate("transcriber_engine_phase_seconds_total", "phase", OF_POD), "{{phase}}"),)),
+            Panel("Tokens", "Of text, decoded a second by each worker, what was decoded again included.",
+                  ((_rate("transcriber_engine_tokens_total", "pod", OF_POD), "{{pod}}"),), "ops"),
             Panel("Retried stretches", "Why audio was decoded once more, a second.",
                   ((_rate("transcriber_window_retries_total", "retry", OF_POD), "{{retry}}"),), "ops"),
             Panel("CPU", "Cores in use: the worker's own, and its readers'.",

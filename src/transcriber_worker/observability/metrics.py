@@ -40,7 +40,7 @@ RETRY = Label.of("retry", Retry)
 IGNORED = Label("reason", "Short code of what was ignored, such as own_output.")
 ERROR = Label("error", "Class name of the error.")
 CODE = Label.of("code", Notice)
-GPU = Label("gpu", "Index of the GPU as the worker sees it.")
+GPU = Label("gpu", "Index of the GPU as NVML counts all that the container was given.")
 
 
 class Metrics:
