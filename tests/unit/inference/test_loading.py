@@ -21,7 +21,7 @@ def test_cublas_is_there_before_a_model_needs_it(
         raise RuntimeError("no model here")
 
     monkeypatch.setattr(loading, "load_cublas", lambda: done.append("cuBLAS"))
-    monkeypatch.setattr(loading.faster_whisper, "WhisperModel", no_model)
+    monkeypatch.setattr("faster_whisper.WhisperModel", no_model)
     runtime = Runtime(device, "auto", beam_size=1, workers=1, cpu_threads=1)
     with pytest.raises(RuntimeError, match="no model here"):
         LoadedModel(ModelFiles("base", tmp_path, ""), runtime)
