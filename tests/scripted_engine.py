@@ -13,7 +13,8 @@ from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.clock import ManualClock
 from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemory
 from transcriber_worker.inference.batched.caps import Cap
-from transcriber_worker.inference.batched.dispatch import BatchDispatcher, Desk
+from transcriber_worker.inference.batched.desk import Desk
+from transcriber_worker.inference.batched.dispatch import BatchDispatcher
 from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.rows import BatchModel, Decoded, Row
 from transcriber_worker.observability.metrics import Metrics

@@ -11,6 +11,8 @@ OUT_OF_MEMORY = (
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
     "CUFFT_ALLOC_FAILED",
     "DefaultCPUAllocator",
     "unable to find an engine to execute this computation",
@@ -44,15 +46,16 @@ STICKY = (
 )
 """The CUDA context is dead: every later call of this process fails too."""
 
-_NEVER_BEGAN = (
+_DO_NOT_FIT = (
     "no kernel image is available",
     "invalid device function",
     "unsupported toolchain",
     "kernel image is invalid",
     "driver version is insufficient",
+    "CUBLAS_STATUS_",
 )
-"""The kernels do not fit this GPU or its driver. They fail, and nothing else does: torch has its own, and so has
-CTranslate2."""
+"""The kernels, or a cuBLAS that torch did not expect, do not fit this GPU or its driver. They fail, and nothing else
+does: torch has its own, and so has CTranslate2. Errors of cuBLAS that last are among the sticky ones."""
 
 
 def judged(error: Exception) -> Exception:
@@ -64,7 +67,7 @@ def judged(error: Exception) -> Exception:
         return AcceleratorOutOfMemory(f"the accelerator ran out of memory: {message}")
     if any(text in message for text in STICKY):
         return _broken(message)
-    if _of_cuda(error) and not any(text in message for text in _NEVER_BEGAN):
+    if _of_cuda(error) and not any(text in message for text in _DO_NOT_FIT):
         return _broken(message)
     return error
 

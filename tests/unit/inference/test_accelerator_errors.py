@@ -14,6 +14,7 @@ from transcriber_worker.inference.accelerator_errors import judged
         "CUDA out of memory. Tried to allocate 1.37 GiB. GPU 0 has a total capacity of 22.06 GiB",
         "CUDA error: out of memory",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
         "cuFFT error: CUFFT_ALLOC_FAILED",
         "GET was unable to find an engine to execute this computation",
         "FIND was unable to find an engine to execute this computation",
@@ -79,6 +80,14 @@ def test_an_error_of_cudas_own_breaks_the_worker_unless_it_is_known_to_pass(
     assert isinstance(judged(AcceleratorError(message)), expected)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("something else"), ValueError("out of memory")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("something else"),
+        ValueError("out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasGemmEx`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasGemmStridedBatchedEx`"),
+    ],
+)
 def test_anything_else_stays_what_it_is(error: Exception) -> None:
     assert judged(error) is error

@@ -1,7 +1,6 @@
 """The engine's threads: rows of many files in, batches through the model, what was decoded back to its file."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 
 from transcriber_worker.domain.clock import Clock
@@ -9,6 +8,7 @@ from transcriber_worker.domain.errors import HandBack, WorkerBroken
 from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemory
 from transcriber_worker.inference.base import Listener
 from transcriber_worker.inference.batched.caps import Cap, Pace
+from transcriber_worker.inference.batched.desk import Desk, Then
 from transcriber_worker.inference.batched.gate import Gate
 from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.rows import BatchModel, Decoded, Ranking, Row
@@ -18,9 +18,6 @@ from transcriber_worker.observability.labels import Retry
 _CLOSE_S = 5.0
 _STRANGE_FILES = 8
 """Where so many files fail and nothing goes well in between, it is not the files."""
-
-Then = Callable[[Decoded | Exception], None]
-"""Told of a row what came of it."""
 
 Rows = tuple[Waiting, ...]
 
@@ -70,7 +67,7 @@ class BatchDispatcher:
         for thread in self._threads:
             thread.start()
 
-    def open(self, listener: Listener) -> "Desk":
+    def open(self, listener: Listener) -> Desk:
         """Begin a file; raises `HandBack` after `close`, and what broke the engine if something did."""
         with self._lock:
             if self._end is not None:
@@ -89,7 +86,7 @@ class BatchDispatcher:
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(0.0, until - self._clock.monotonic()))
 
-    def enqueue(self, desk: "Desk", row: Row, then: Then, *, again: bool) -> None:
+    def enqueue(self, desk: Desk, row: Row, then: Then, *, again: bool) -> None:
         """Queue a row of an open file."""
         with self._lock:
             if desk.error is None:
@@ -99,7 +96,7 @@ class BatchDispatcher:
                 return
         desk.tell(then, desk.error)
 
-    def end_desk(self, desk: "Desk", error: Exception, *, leave: bool) -> None:
+    def end_desk(self, desk: Desk, error: Exception, *, leave: bool) -> None:
         """Answer all rows of a file with `error`, those of a running batch too, and all that it may still ask."""
         with self._lock:
             thens = self._take_back(desk, error)
@@ -121,7 +118,7 @@ class BatchDispatcher:
             for then in thens:
                 desk.tell(then, self._end)
 
-    def _take_back(self, desk: "Desk", error: Exception) -> list[Then]:
+    def _take_back(self, desk: Desk, error: Exception) -> list[Then]:
         """Under the lock: unqueue all of a file's rows, and return whom to tell."""
         if desk.error is None:
             desk.error = error
@@ -182,16 +179,16 @@ class BatchDispatcher:
     def _attempt(self, rows: Rows, tried_alone: set[Waiting]) -> list[Rows]:
         """Decode `rows`, and return what to try again. Outside the `except` clauses nothing must hold on to the error:
         its traceback keeps alive what the batch had allocated."""
-        begun = self._clock.monotonic()
         try:
             with self._gate.inside(alone=rows[0] in tried_alone):
-                decoded = self._model.decode([waiting.row for waiting in rows])
-            if len(decoded) != len(rows):
-                raise RuntimeError(f"the model answered {len(decoded)} of {len(rows)} rows")
+                if self._fitting(rows)[0] != rows:
+                    return [rows]  # something changed while it waited
+                begun = self._clock.monotonic()
+                decoded = self._decoded(rows)
+                took_s = self._clock.monotonic() - begun
         except AcceleratorOutOfMemory as error:
             message = str(error)
-        except WorkerBroken as error:
-            self._finish(error)
+        except WorkerBroken:
             return []
         except Exception as error:
             if len(rows) == 1:
@@ -201,12 +198,23 @@ class BatchDispatcher:
                 self._meter.again(Retry.ALONE)
             return [(waiting,) for waiting in rows]
         else:
-            self._fitted(rows, self._clock.monotonic() - begun)
+            self._fitted(rows, took_s)
             self._meter.tokens(sum(one.tokens for one in decoded))
             for waiting, outcome in zip(rows, decoded, strict=True):
                 self._answer(waiting, outcome)
             return []
         return self._out_of_memory(rows, tried_alone, message)
+
+    def _decoded(self, rows: Rows) -> list[Decoded]:
+        """What breaks the engine ends it before the next batch goes in: a dead context may kill the process."""
+        try:
+            decoded = self._model.decode([waiting.row for waiting in rows])
+        except WorkerBroken as error:
+            self._finish(error)
+            raise
+        if len(decoded) != len(rows):
+            raise RuntimeError(f"the model answered {len(decoded)} of {len(rows)} rows")
+        return decoded
 
     def _fitted(self, rows: Rows, took_s: float) -> None:
         with self._lock:
@@ -255,49 +263,6 @@ class BatchDispatcher:
             then = None if desk is None else desk.answers.pop(waiting, None)
         if desk is not None and then is not None:
             desk.tell(then, outcome)
-
-
-class Desk:
-    """One file's place at the dispatcher. Thread-safe."""
-
-    def __init__(self, dispatcher: BatchDispatcher, ticket: int, listener: Listener) -> None:
-        self._dispatcher = dispatcher
-        self._cancel = listener.cancel
-        self.ticket = ticket
-        self.answers: dict[Waiting, Then] = {}
-        """Whom to tell of the rows queued or in work; under the dispatcher's lock, as `error`. Whoever takes one out
-        tells it, so each is told once."""
-        self.error: Exception | None = None
-        """What every row is answered with from now on."""
-
-    def decode(self, row: Row, then: Then, *, again: bool = False) -> None:
-        """Queue a row; `again`: before the file's others, since its stretch was decoded before. `then` is told once,
-        with no lock held, of the `Decoded` or the error: on an engine's thread, on that of whoever ends the file or
-        the engine, or at once where it is over. It must not raise: if it does, the file is cancelled with that error.
-        """
-        self._dispatcher.enqueue(self, row, then, again=again)
-
-    def drop(self, error: Exception) -> None:
-        """Answer everything at once with `error`, and whatever follows."""
-        self._dispatcher.end_desk(self, error, leave=False)
-
-    def leave(self) -> None:
-        """Forget the file; what is still to be decoded is answered with `HandBack`."""
-        self._dispatcher.end_desk(self, HandBack("the file was closed"), leave=True)
-
-    def cancelled(self) -> None:
-        """Drop everything for the reason of the cancellation."""
-        try:
-            self._cancel.raise_if_cancelled()
-        except Exception as reason:
-            self.drop(reason)
-
-    def tell(self, then: Then, outcome: Decoded | Exception) -> None:
-        """Outside any lock: it may come back."""
-        try:
-            then(outcome)
-        except Exception as error:
-            self._cancel.cancel(error)
 
 
 def _frames(rows: Rows) -> int:

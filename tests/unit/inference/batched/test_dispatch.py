@@ -232,3 +232,14 @@ def test_an_idle_worker_holds_on_to_nothing_of_what_it_decoded(engine_of: Engine
     engine.dispatcher.start()
     future.result(TIMEOUT_S)
     assert gone.wait(TIMEOUT_S)
+
+
+def test_tokens_are_counted_batch_by_batch(engine_of: EngineOf) -> None:
+    """A file of ten hours shows how fast it is decoded before it has ended."""
+    engine = engine_of(Model(lambda rows: [a_decoded("seven words are seven tokens in here") for _ in rows]))
+    desk = engine.open()
+    rows = [ask(desk), ask(desk)]
+    engine.dispatcher.start()
+    for row in rows:
+        row.result(TIMEOUT_S)
+    assert engine.figure("engine_tokens_total") == 14

@@ -1,15 +1,13 @@
 """What the batching engine's threads do when a batch fails, and how they end."""
 
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 
 import pytest
 
 from tests.rows import a_decoded, a_row
 from tests.scripted_engine import NO_MEMORY, TIMEOUT_S, Engine, Held, Model, ask, echo, hold
-from transcriber_worker.domain.errors import HandBack, JobCancelled, RetryJob, WorkerBroken
-from transcriber_worker.inference.accelerator_errors import AcceleratorOutOfMemory
+from transcriber_worker.domain.errors import HandBack, JobCancelled, WorkerBroken
 from transcriber_worker.inference.batched.rows import Decoded, Ranking, Row
 
 EngineOf = Callable[..., Engine]
@@ -163,121 +161,6 @@ def test_the_language_of_a_row_is_asked_for_once_though_it_is_decoded_again(engi
     engine.dispatcher.start()
     assert row.result(TIMEOUT_S).language == "de"
     assert len(asked) == 1
-
-
-def fits(most: int) -> Callable[[Sequence[Row]], list[Decoded]]:
-    def script(rows: Sequence[Row]) -> list[Decoded]:
-        if len(rows) > most:
-            raise NO_MEMORY
-        return echo(rows)
-
-    return script
-
-
-def test_a_batch_that_does_not_fit_is_decoded_in_smaller_ones_and_so_are_those_that_follow(engine_of: EngineOf) -> None:
-    model = Model(fits(3))
-    engine = engine_of(model, cap=8)
-    desk = engine.open()
-    rows = [ask(desk) for _ in range(12)]
-    engine.dispatcher.start()
-    for future in rows:
-        assert future.result(TIMEOUT_S) == a_decoded()
-    assert model.sizes == [8, 4, 2, 2, 2, 2, 3, 1]  # by four full ones of 2 that went well it grew to 3
-    assert engine.figure("accelerator_out_of_memory_total") == 2
-    assert engine.figure("batch_cap_rows") == 3
-
-
-def test_a_row_that_does_not_fit_alone_is_a_retry_for_its_file(engine_of: EngineOf) -> None:
-    model = Model(fits(0))
-    engine = engine_of(model)
-    row = ask(engine.open())
-    engine.dispatcher.start()
-    with pytest.raises(RetryJob, match="out of memory"):
-        row.result(TIMEOUT_S)
-    assert model.sizes == [1, 1]
-
-
-def test_a_failure_that_cuda_reports_twice_costs_no_file_its_row(engine_of: EngineOf) -> None:
-    model = Model()
-
-    def script(rows: Sequence[Row]) -> list[Decoded]:
-        if len(model.batches) <= 2:
-            raise NO_MEMORY
-        return echo(rows)
-
-    model.script = script
-    engine = engine_of(model)
-    rows = [ask(engine.open()), ask(engine.open())]
-    engine.dispatcher.start()
-    for future in rows:
-        assert future.result(TIMEOUT_S) == a_decoded()
-
-
-class OneHoldsAll:
-    """A script whose first batch takes all memory until it is let go: all others lack some meanwhile."""
-
-    def __init__(self) -> None:
-        self.first = Held()
-        self.lacked = threading.Event()
-        """A row lacked memory though it was the only one of its batch."""
-
-    def __call__(self, rows: Sequence[Row]) -> list[Decoded]:
-        if not self.first.entered.is_set():
-            return self.first(rows)
-        if not self.first.let_go.is_set():
-            if len(rows) == 1:
-                self.lacked.set()
-            raise NO_MEMORY
-        return echo(rows)
-
-
-def test_memory_that_another_stream_holds_is_waited_for(engine_of: EngineOf) -> None:
-    """Batches take seconds and failures none: the whole queue would fail for a batch that is nearly done."""
-    script = OneHoldsAll()
-    model = Model(script)
-    engine = engine_of(model, workers=2, cap=4)
-    rows = [ask(engine.open(str(number))) for number in range(12)]
-    engine.dispatcher.start()
-    assert script.lacked.wait(TIMEOUT_S)
-    script.first.let_go.set()
-    for row in rows:
-        assert row.result(TIMEOUT_S).language == "en"
-    assert model.sizes[:4] == [4, 4, 2, 1]
-
-
-def test_tokens_are_counted_batch_by_batch(engine_of: EngineOf) -> None:
-    """A file of ten hours shows how fast it is decoded before it has ended."""
-    engine = engine_of(Model(lambda rows: [a_decoded("seven words are seven tokens in here") for _ in rows]))
-    desk = engine.open()
-    rows = [ask(desk), ask(desk)]
-    engine.dispatcher.start()
-    for row in rows:
-        row.result(TIMEOUT_S)
-    assert engine.figure("engine_tokens_total") == 14
-
-
-def test_what_a_batch_had_allocated_is_free_before_the_next_try(engine_of: EngineOf) -> None:
-    """An error's traceback keeps the variables of every frame it passed."""
-
-    class States:
-        pass
-
-    allocated: list[weakref.ref[States]] = []
-    left: list[bool] = []
-
-    def script(rows: Sequence[Row]) -> list[Decoded]:
-        left.extend(states() is not None for states in allocated)
-        states = States()
-        allocated.append(weakref.ref(states))
-        raise AcceleratorOutOfMemory("CUDA failed with error out of memory")
-
-    engine = engine_of(Model(script))
-    rows = [ask(engine.open()) for _ in range(2)]
-    engine.dispatcher.start()
-    for future in rows:
-        assert isinstance(future.exception(TIMEOUT_S), AcceleratorOutOfMemory)
-    assert len(allocated) > 2
-    assert not any(left)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUBLAS_STATUS_NOT_SUPPORTED"), NO_MEMORY], ids=str)

@@ -11,7 +11,7 @@ from tests.rows import PLAIN, STAMPED, a_row
 from tests.scripted_engine import NO_MEMORY, TIMEOUT_S, Engine, Model, echo
 from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.errors import HandBack, JobCancelled, WorkerBroken
-from transcriber_worker.inference.batched.dispatch import Desk
+from transcriber_worker.inference.batched.desk import Desk
 from transcriber_worker.inference.batched.rows import Decoded, Row
 
 FILES = 6
