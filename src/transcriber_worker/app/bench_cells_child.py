@@ -12,6 +12,7 @@ from transcriber_worker.app.bench_child import answer
 from transcriber_worker.app.worker import make_media
 from transcriber_worker.domain.cancel import CancelToken
 from transcriber_worker.domain.clock import SystemClock
+from transcriber_worker.domain.errors import WorkerBroken
 from transcriber_worker.domain.job import MediaOptions, Task
 from transcriber_worker.inference.batched.meter import Meter
 from transcriber_worker.inference.batched.model import WhisperBatchModel
@@ -76,6 +77,8 @@ def _loaded(told: Mapping[str, Any], settings: Settings) -> CellServant:
     )
     files = resolve(settings.model, lambda _: None)
     model = WhisperBatchModel.load(files, runtime, Meter(metrics, SystemClock()))
+    if model.encoder != told["encoder"]:
+        raise WorkerBroken(f"the encoder {told['encoder']} can't be used, {model.encoder} would be: the log says why")
     facts = {"device": device, "compute_type": model.compute_type, "encoder": model.encoder}
     return CellServant(model, rows, metrics, facts)
 

@@ -57,8 +57,8 @@ class Participant(Protocol):
 class RemoteChild:
     """A child process that is asked over a pipe, loaded once this is made.
 
-    `name`: for people; `command`: starts the child, which speaks as child.py does; `log`: where its stderr goes;
-    `silent_s`: how long to wait for an answer before it is ended. Raises `ContenderFailed`.
+    `name`: for people; `command`: starts the child, which speaks as child.py does; `log`: what its stderr is appended
+    to; `silent_s`: how long to wait for an answer before it is ended. Raises `ContenderFailed`.
     """
 
     def __init__(self, name: str, command: Sequence[str], log: Path, silent_s: float = _SILENT_S) -> None:
@@ -66,7 +66,7 @@ class RemoteChild:
         self._log = log
         self.silent_s = silent_s
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as stderr:
+        with log.open("ab") as stderr:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, encoding="utf-8"
             )

@@ -65,6 +65,12 @@ def test_the_death_of_its_process_is_noticed(tmp_path: Path) -> None:
     contender.close()
 
 
+def test_what_a_process_said_outlives_the_next_one_of_its_name(tmp_path: Path) -> None:
+    for _ in range(2):
+        start(tmp_path).close()
+    assert log_of(tmp_path) == "closed\n" * 2
+
+
 def test_one_that_never_answers_is_ended(tmp_path: Path) -> None:
     contender = start(tmp_path)
     contender.silent_s = 0.1

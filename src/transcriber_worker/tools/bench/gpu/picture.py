@@ -42,7 +42,7 @@ def picture(report: GpuReport) -> str:
 
 
 def _lines(cells: Sequence[CellFacts], top: int) -> Iterator[str]:
-    shown = [(cell, cell.times_real_time.median) for cell in cells if cell.times_real_time and _as_named(cell)]
+    shown = [(cell, cell.times_real_time.median) for cell in cells if cell.times_real_time]
     most = max((speed for _, speed in shown), default=1.0)
     batches = sorted({cell.batch for cell in cells})
     first, last = log2(batches[0]), log2(batches[-1])
@@ -74,11 +74,6 @@ def _lines(cells: Sequence[CellFacts], top: int) -> Iterator[str]:
         yield f'<line class="line" {style} x1="{left}" x2="{left + 30}" y1="{key}" y2="{key}"/>'
         plural = "streams" if streams > 1 else "stream"
         yield text(left + 38, key + 4, f"{encoder}, {streams} {plural}", "note")
-
-
-def _as_named(cell: CellFacts) -> bool:
-    """Whether the encoder was the one that was asked for."""
-    return cell.facts.get("encoder", cell.encoder) == cell.encoder
 
 
 def _bars(report: Report, rows: Sequence[Row], top: int) -> Iterator[str]:

@@ -29,7 +29,7 @@ class CellFacts(Part):
     batch: int
     streams: int
     facts: dict[str, str] = Field(default_factory=dict)
-    """What it ran on; where the encoder is another one than was asked for, that one could not be used."""
+    """What it ran on."""
     failed: str | None = None
     """Why there are no figures."""
     out_of_memory: str | None = None

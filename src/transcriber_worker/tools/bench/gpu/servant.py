@@ -69,6 +69,7 @@ class CellServant:
 
     def _warm_up(self, batch: int, streams: int) -> Repeat:
         self._model.release()  # what the cell before has used is none of this one's
+        self._repeat(1, streams, 1)  # a large batch may leave no memory for what each stream makes once
         self._repeat(batch, streams, 1)
         warm = self._repeat(batch, streams, 1)
         if warm.tokens < _LEAST_TOKENS_PER_S * warm.audio_s:

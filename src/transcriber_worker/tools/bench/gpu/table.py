@@ -54,11 +54,6 @@ def _cells(cells: Sequence[CellFacts]) -> Iterator[str]:
     head = ["encoder", "streams", "batch", "x real time", "ms/window", "tokens/s", "tokens/window", "batch s",
             *(f"{phase} ms" for phase in _PHASES), "busy %", "peak MB"]  # fmt: skip
     yield aligned([head, *map(_cell, cells)])
-    for cell in cells:
-        used = cell.facts.get("encoder")
-        if used is not None and used != cell.encoder:
-            yield f"**{cell.encoder} could not be used, {used} was: see the log.**\n"
-            break
     yield from (
         f"**{cell.encoder}, {cell.streams} x {cell.batch} FAILED**: {cell.failed}\n"
         for cell in cells

@@ -91,6 +91,13 @@ def test_what_earlier_cells_hold_is_given_back_before_a_cell_is_warmed_up() -> N
     assert model.released_before == [0, warmed]
 
 
+def test_each_stream_is_warmed_up_with_one_window_first() -> None:
+    """It makes its libraries' handles, which a large batch may leave no memory for."""
+    servant, model = a_servant(meeting=2)
+    servant.answer(to_warm_up(batch=2, streams=2))
+    assert [len(batch) for batch in model.batches] == [1, 1, 2, 2, 2, 2]
+
+
 def test_more_windows_than_there_are_come_around_again() -> None:
     servant, model = a_servant()
     servant.answer(to_measure(batch=7))

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.tools.bench.gpu.cell_builders import ON_CUDA
 from tests.unit.tools.bench.gpu.report_builders import a_report, cells, heard, report_of
 from tests.unit.tools.bench.scripted import TEXT, Contest, a_run, a_series
 from transcriber_worker.tools.bench.gpu.contenders import (
@@ -157,14 +156,6 @@ def test_how_many_rounds_there_were_is_told() -> None:
     assert ", 1 round\n" in table(a_report())
     twice = files.model_copy(update={"report": files.report.model_copy(update={"rounds": 2})})
     assert ", 2 rounds\n" in table(a_report(files=(twice,)))
-
-
-def test_an_encoder_that_stood_in_for_another_one_is_told_of() -> None:
-    assert "could not be used" not in table(a_report())
-    instead = tuple(cell.model_copy(update={"facts": ON_CUDA}) for cell in cells())
-    assert "torch could not be used, ctranslate2 was" in table(a_report(cells=instead))
-    (line,) = ET.fromstring(picture(a_report(cells=instead))).findall(f"{SVG}polyline")  # noqa: S314 - made here
-    assert line.get("stroke") == ET.fromstring(picture(a_report())).findall(f"{SVG}polyline")[0].get("stroke")  # noqa: S314
 
 
 def test_a_dry_run_and_a_missing_gpu_are_told_of() -> None:
