@@ -66,6 +66,11 @@ class GpuBenchOrder:
     long_s: float
     dry_run: bool
 
+    @property
+    def device_fields(self) -> dict[str, str | None]:
+        """Of the settings' model: where it is run, if not as they say."""
+        return _ON_THE_CPU if self.dry_run else {}
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
@@ -104,8 +109,7 @@ def run_bench_gpu(
     parts = _parts_of(order, tell)
     if not order.dry_run:
         _look_for_gpu(settings)
-    changes = _ON_THE_CPU if order.dry_run else {}
-    settings = settings.model_copy(update={"model": settings.model.model_copy(update=changes)})
+    settings = settings.model_copy(update={"model": settings.model.model_copy(update=order.device_fields)})
     place = _Place(order, parts, settings, config_file, tell, machine_facts(), package_versions())
     if not place.torch:
         tell("torch is not installed: its encoder is left out (pip install 'transcriber-worker[torch-encoder]')")
@@ -158,8 +162,7 @@ def _small_model(place: _Place) -> _Model:
 
     fields = _vocabulary_fields()
     real = resolve(place.settings.model.model_copy(update=fields), place.tell)
-    changes = _ON_THE_CPU if place.order.dry_run else {}
-    return _Model(ModelFacts(name=real.name, sha256=real.sha256), {**fields, **changes})
+    return _Model(ModelFacts(name=real.name, sha256=real.sha256), {**fields, **place.order.device_fields})
 
 
 def _vocabulary_fields() -> dict[str, str | None]:
@@ -174,13 +177,12 @@ def _made(place: _Place) -> tuple[list[_Model], tuple[RandomModelFacts, ...]]:
 
     order = place.order
     vocabulary = all_but_weights(place.settings.model.model_copy(update=_vocabulary_fields()), place.tell)
-    changes = _ON_THE_CPU if order.dry_run else {}
     models, named = [], []
     for shape in (SHAPES[name] for name in order.models):
         place.tell(f"{shape.name}: made once, of random weights")
         made = random_model(shape, order.out.absolute() / "models", vocabulary)
         facts = ModelFacts(name=made.name, sha256=made.sha256)
-        models.append(_Model(facts, {"name": str(made.path), "sha256": made.sha256, **changes}))
+        models.append(_Model(facts, {"name": str(made.path), "sha256": made.sha256, **order.device_fields}))
         sizes = {"encoder_layers": shape.encoder_layers, "decoder_layers": shape.decoder_layers, "width": shape.width}
         named.append(RandomModelFacts(name=made.name, sha256=made.sha256, **sizes))
     return models, tuple(named)
