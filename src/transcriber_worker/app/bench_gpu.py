@@ -15,6 +15,7 @@ from transcriber_worker.domain.errors import WorkerBroken
 from transcriber_worker.observability.gpu_reading import gpu_reader
 from transcriber_worker.observability.process_tree import machine_load
 from transcriber_worker.settings import Settings
+from transcriber_worker.tools.bench.gpu import PARTS
 from transcriber_worker.tools.bench.gpu.cells import CellMeters, Effort, Encoder, Grid, Setup, grid_of, measure_cells
 from transcriber_worker.tools.bench.gpu.contenders import PIPELINES, correctness_specs, files_specs
 from transcriber_worker.tools.bench.gpu.figures import bounds_of, cell_facts, correctness_of
@@ -34,7 +35,6 @@ from transcriber_worker.tools.bench.workloads import Load, Workload
 
 Keep = Callable[[GpuReport], None]
 
-_PARTS = frozenset(("cells", "files", "correctness"))
 _VOCABULARY_OF = "base"
 """Whose words the random models write; with its own weights it shows that a device hears what the CPU hears."""
 _ON_THE_CPU: dict[str, str | None] = {"device": "cpu", "compute_type": "float32"}
@@ -135,7 +135,7 @@ def run_bench_gpu(
 def _parts_of(order: GpuBenchOrder, tell: Tell) -> frozenset[str]:
     """What to measure; raises `NoRecordings` where that can't be done."""
     known = any(one.text and not one.damaged for one in recordings_at(order.audio))
-    parts = order.parts or _PARTS
+    parts = order.parts or frozenset(PARTS)
     if known or "correctness" not in parts:
         return parts
     missing = f"{order.audio}: no recording's text is known, so that correctness can't be checked"

@@ -12,6 +12,7 @@ from transcriber_worker.cli.configs import Commands, add_config_option, settings
 from transcriber_worker.cli.display import tell
 from transcriber_worker.cli.exits import ExitCode
 from transcriber_worker.cli.findings import keep, trouble
+from transcriber_worker.tools.bench.gpu import PARTS
 from transcriber_worker.tools.bench.workloads import BACKLOG, LONG_S
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MODELS = ("turbo", "large-v3", "tiny")
-_PARTS = ("cells", "files", "correctness")
 _REPORT = "benchmark-gpu.json"
 _TABLE = "benchmark-gpu.md"
 _PICTURE = "benchmark-gpu.svg"
@@ -73,7 +73,7 @@ def add_commands(commands: Commands) -> None:
         "--dry-run", action="store_true", help="on the CPU, with a tiny model, little of all: only to see that it runs"
     )
     command.add_argument("--models", nargs="+", choices=_MODELS, help=f"default: {_listed(_FULL.models)}")
-    command.add_argument("--parts", nargs="+", choices=_PARTS, help="default: all")
+    command.add_argument("--parts", nargs="+", choices=PARTS, help="default: all")
     _add_numbers(command, "--beams", "beam sizes", _FULL.beams)
     _add_numbers(command, "--batches", "windows a batch", _FULL.batches)
     _add_numbers(command, "--streams", "batches at once", _FULL.streams)
